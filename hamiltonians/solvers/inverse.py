@@ -1,0 +1,228 @@
+"""What the iterative solvers share: Lanczos on an inverse, the search for missed copies, and the final report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, SuperLU, eigsh, splu
+
+from hamiltonians.clock import ClockHamiltonian
+from hamiltonians.errors import InputError
+from hamiltonians.memory import require_memory
+from hamiltonians.null_space import ground_space
+from hamiltonians.result import GroundState
+from hamiltonians.solve import Request
+
+Map = Callable[[NDArray[Any]], NDArray[Any]]
+
+#: an eigenpair counts as converged when its residual is below this part of the gap: the energy's error is its square
+RESIDUAL_PER_GAP = 1e-6
+#: relative error of a gap so found: the square of that, and the rounding of Hψ against gaps down to 1e-7
+RELATIVE_ERROR = 1e-9
+_SAME = 1e-9  # two energies closer than this, relatively, are copies of one eigenvalue
+_SHIFT_PER_GAP = 0.1  # of the shift to 1/N², the scale of a path's gap: small against the gap, far from singular
+_LU_BYTES_PER_ENTRY = 16  # SuperLU: a value and an index for each of L and U where nothing fills in
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """Vectors as columns (dimension, m), ascending energies (m,), and why the method did not converge, if so."""
+
+    vectors: NDArray[Any]
+    energies: NDArray[np.float64]
+    failure: str | None = None
+
+
+#: count of eigenpairs, and a projection that keeps the search out of a subspace -> the lowest ones there
+Lowest = Callable[[int, Map | None], Eigenpairs]
+
+
+def factorised(H: sp.csr_array, shift: float) -> SuperLU:
+    """LU factors of H + shift, without pivoting: the matrix is positive definite."""
+    needed = _LU_BYTES_PER_ENTRY * 2 * H.nnz + 12 * H.nnz
+    require_memory(needed, "a factorisation without fill-in", "use solver='sweep' or solver='components'")
+    shifted = sp.csc_array(H + shift * sp.eye_array(H.shape[0]))
+    return splu(shifted, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+
+
+def shift_for(clock_states: int) -> float:
+    """The shift below zero at which H is factorised."""
+    return _SHIFT_PER_GAP / clock_states**2
+
+
+def lanczos(inverse: Map, n: int, dtype: np.dtype[Any], count: int, remove: Map | None, seed: int) -> Eigenpairs:
+    """The `count` lowest eigenvectors as the top of an inverse, by ARPACK.
+
+    A Krylov space holds one vector of a multiple eigenvalue, and copies appear only by rounding: so what was found is
+    projected out and the search repeated until nothing new lies below the highest one found.
+    """
+    rng = np.random.default_rng(seed)
+    found: NDArray[Any] = np.empty((n, 0), dtype)
+    tops: NDArray[np.float64] = np.empty(0)
+    while True:
+        wanted = min(max(1, count - len(tops)), n - found.shape[1] - 1)
+        if wanted < 1:
+            break
+        start = rng.standard_normal(n).astype(dtype)
+
+        def apply(v: NDArray[Any], found: NDArray[Any] = found) -> NDArray[Any]:
+            w = v.reshape(-1).astype(dtype)
+            for side in range(2):
+                w = w - found @ (found.conj().T @ w)
+                w = w if remove is None else remove(w)
+                w = inverse(w) if side == 0 else w
+            return w
+
+        operator = LinearOperator((n, n), matvec=apply, dtype=dtype)
+        try:
+            mu, vectors = eigsh(operator, k=wanted, which="LA", v0=apply(start))
+        except ArpackNoConvergence as error:
+            return Eigenpairs(found, 1 / tops, f"Lanczos did not converge: {error}".split(":  ")[0])
+        except ArpackError as error:
+            if remove is None and not len(tops):
+                return Eigenpairs(found, 1 / tops, f"Lanczos failed: {error}")
+            break  # the start vector vanished: the whole space was found
+        new = mu > 0 if len(tops) < count else mu > tops.min() * (1 + _SAME)
+        if not new.any():
+            break
+        found = np.linalg.qr(np.concatenate([found, vectors[:, new]], axis=1))[0]
+        tops = np.concatenate([tops, mu[new]])
+        order = np.argsort(-tops, kind="stable")[: max(count, 1)]
+        found, tops = found[:, order], tops[order]
+    return Eigenpairs(found, 1 / tops)
+
+
+def lowest_of_matrix(H: sp.csr_array, count: int, request: Request) -> Eigenpairs:
+    """Shift-invert Lanczos on a matrix of its own; energies are Rayleigh quotients."""
+    shift = 1e-8
+    lu = factorised(H, shift)
+    pairs = lanczos(lu.solve, H.shape[0], H.dtype, count, None, request.seed)
+    return Eigenpairs(pairs.vectors, pairs.energies - shift, pairs.failure)
+
+
+@dataclass(frozen=True)
+class Excited:
+    """The lowest energy above the ground space, the residual of its vector, and why it may be wrong, if so."""
+
+    gap: float | None
+    residual: float | None
+    iterations: int = 0
+    failure: str | None = None
+
+
+def finish(H: ClockHamiltonian, lowest: Lowest, request: Request, solver: str, message: str) -> GroundState:
+    """Energies from ‖Bψ‖², the degeneracy from B's null space, and the gap by a search outside the ground space."""
+    ground = ground_space(H)
+    pairs = rotated(H, lowest(request.k, None))
+    residuals = [residual(H, v, e) for v, e in zip(pairs.vectors.T, pairs.energies, strict=True)]
+    degeneracy, excited = ground.degeneracy, Excited(None, None)
+    if degeneracy == 0:
+        degeneracy, gap = _lowest_cluster(H, lowest, pairs, request)
+        excited = Excited(gap, None)
+    elif degeneracy < len(pairs.energies):
+        excited = Excited(float(pairs.energies[degeneracy]), residuals[degeneracy])
+    elif degeneracy < H.dimension:
+        above = rotated(H, lowest(1, ground.remove))
+        if len(above.energies):
+            energy = float(above.energies[0])
+            excited = Excited(energy, residual(H, above.vectors[:, 0], energy), failure=above.failure)
+        else:
+            excited = Excited(None, None, failure=above.failure or "nothing was found above the ground space")
+    failure = pairs.failure
+    if len(pairs.energies) < request.k:
+        failure = failure or f"only {len(pairs.energies)} of {request.k} eigenpairs were found"
+    zeros = int(np.count_nonzero(pairs.energies <= converged_below(H, excited.gap)))
+    if ground.degeneracy and excited.gap is not None and zeros < min(ground.degeneracy, len(pairs.energies)):
+        failure = failure or f"only {zeros} of the {ground.degeneracy} zero modes were found"
+    excited = replace(excited, failure=failure or excited.failure)
+    kept = pairs.vectors[:, : request.vectors]
+    return assemble(H, pairs.energies, kept, residuals, degeneracy, excited, solver, message)
+
+
+def assemble(
+    H: ClockHamiltonian,
+    energies: NDArray[np.float64],
+    states: NDArray[Any],
+    residuals: list[float],
+    degeneracy: int,
+    excited: Excited,
+    solver: str,
+    message: str,
+) -> GroundState:
+    """A `GroundState`, judged by its residuals."""
+    allowed = converged_below(H, excited.gap)
+    worst = max([*residuals, excited.residual or 0.0], default=np.inf)
+    failure = excited.failure
+    if failure is None and not worst <= allowed:
+        failure = f"a residual of {worst:.1e} is above the {allowed:.1e} that its tolerance allows"
+    return GroundState(
+        energies=energies,
+        states=states,
+        indices=None,
+        residual=residuals[0] if residuals else np.inf,
+        degeneracy=degeneracy,
+        gap=excited.gap,
+        gap_residual=excited.residual,
+        converged=failure is None,
+        solver=solver,
+        message=message if failure is None else f"{message}; not converged: {failure}",
+        error=RELATIVE_ERROR,
+    )
+
+
+def converged_below(H: ClockHamiltonian, gap: float | None) -> float:
+    """Largest residual that counts as converged: a part of the gap, but no less than the rounding of Hψ (‖H‖ ≤ 4)."""
+    rounding = 64 * 4 * float(np.finfo(np.float64).eps) * np.sqrt(H.dimension)
+    return max(RESIDUAL_PER_GAP * (gap or 0.0), min(rounding, 1e-9))
+
+
+def rotated(H: ClockHamiltonian, pairs: Eigenpairs) -> Eigenpairs:
+    """Rayleigh-Ritz in the span of the vectors, with energies from ‖Bψ‖², ascending."""
+    if pairs.vectors.shape[1] == 0:
+        return pairs
+    basis = np.linalg.qr(pairs.vectors)[0]
+    images = np.stack([H.apply(np.ascontiguousarray(v)) for v in basis.T], axis=1)
+    _, rotation = np.linalg.eigh(basis.conj().T @ images)
+    vectors = basis @ rotation
+    energies = np.array([H.bond_energies(H.clock_major(np.ascontiguousarray(v))).sum() for v in vectors.T])
+    order = np.argsort(energies, kind="stable")
+    return Eigenpairs(vectors[:, order], energies[order], pairs.failure)
+
+
+def residual(H: ClockHamiltonian, psi: NDArray[Any], energy: float) -> float:
+    """‖Hψ - Eψ‖ for ‖ψ‖ = 1."""
+    return H.residual_clock_major(H.clock_major(np.ascontiguousarray(psi)), energy)
+
+
+def needs_rows(H: ClockHamiltonian, k: int, solver: str) -> None:
+    """Refuse a matrix that is too small for a Krylov method.
+
+    Raises
+    ------
+    InputError : says what to use instead.
+    """
+    least = 5 * (k + 1)
+    if H.dimension < least:
+        raise InputError(
+            f"`solver` must not be {solver} for so few rows ({H.dimension}, at least {least} for k = {k}); use dense",
+            "solver",
+        )
+
+
+def _lowest_cluster(
+    H: ClockHamiltonian, lowest: Lowest, pairs: Eigenpairs, request: Request
+) -> tuple[int, float | None]:
+    """Multiplicity of a lowest energy that is not zero, and the next energy above it."""
+    count = request.k
+    while True:
+        same = pairs.energies <= pairs.energies[:1] * (1 + 1e-6)
+        if not same.all() or len(same) < count or count >= H.dimension - 1:
+            above = pairs.energies[~same]
+            return int(same.sum()), float(above[0]) if len(above) else None
+        count = min(2 * count, H.dimension - 1)
+        pairs = rotated(H, lowest(count, None))
