@@ -1,0 +1,139 @@
+"""What every command line shares: streams, exit statuses, the common options, a progress bar that comes after a second.
+
+Results go to stdout, everything else to stderr. Status 0: done and verified; 1: a check failed or a method did not
+converge; 2: bad input, one line on stderr; 130: Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from hamiltonians.errors import InputError, MemoryEstimateError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+CHECK_FAILED, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+_PATIENCE = 1.0  # seconds before a progress bar appears
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def common_options(command: F) -> F:
+    """`--json`, `--seed`, `--threads`, `--quiet`, `--version`."""
+    for decorate in (
+        click.version_option(package_name="qunn", message="%(prog)s %(version)s"),
+        click.option("--quiet", is_flag=True, help="No progress and no messages on stderr."),
+        click.option("--threads", type=click.IntRange(min=1), help="Threads at most; default: all cores."),
+        click.option(
+            "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random start vectors."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout and nothing else."),
+    ):
+        command = decorate(command)
+    return command
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes such as 800M, 4G or 4GiB; powers of 1,024."""
+
+    name = "SIZE"
+    _units = "KMGTP"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse, or fail with what is allowed."""
+        match = re.fullmatch(rf"\s*([0-9]+(?:\.[0-9]+)?)\s*([{self._units}]?)(?:i?B)?\s*", str(value), re.IGNORECASE)
+        if match is None:
+            self.fail(f"must be a number of bytes such as 800M or 4GiB, but is {value!r}", param, ctx)
+        number, unit = match.groups()
+        return int(float(number) * 1024 ** (self._units.index(unit.upper()) + 1 if unit else 0))
+
+
+def limit_threads(threads: int | None) -> None:
+    """Bound the threads of numba and BLAS; more than there are cores is no error."""
+    if threads is None:
+        return
+    from numba import get_num_threads, set_num_threads
+    from threadpoolctl import threadpool_limits
+
+    set_num_threads(min(threads, get_num_threads()))
+    threadpool_limits(threads)
+
+
+def run(command: click.Command, module: str) -> NoReturn:
+    """Run a command line, `python -m module`, and leave with its exit status.
+
+    No error that a user can make shows a traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal without Greek letters gets question marks, not a traceback
+    try:
+        # not `command()`: click's own main puts an empty line on stderr when it is interrupted
+        with command.make_context(f"python -m {module}", sys.argv[1:]) as context:
+            status = command.invoke(context)
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.Exit as leaving:  # --help, --version
+        sys.exit(leaving.exit_code)
+    except (InputError, MemoryEstimateError) as error:
+        _leave(str(error), BAD_INPUT)
+    except click.ClickException as error:
+        _leave(error.format_message(), BAD_INPUT)
+    except MemoryError:
+        _leave("out of memory: what was asked for needs more than is free; see `--memory-limit`", BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort):
+        _leave("interrupted; nothing was written", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has no reader
+        sys.exit(CLOSED_PIPE)
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+class LateProgress:
+    """A progress bar on stderr that appears when something has taken a second; none where stderr is no terminal."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._begin = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._off = quiet or not sys.stderr.isatty()
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Show how far something is; `total` is None where it is not known."""
+        if self._off or time.monotonic() - self._begin < _PATIENCE:
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[count]}"),
+                TimeElapsedColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(what, total=total, count="")
+            self._bar.start()
+        assert self._task is not None
+        self._bar.update(self._task, description=what, completed=done, total=total, count=f"{done:,}")
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.stop()
