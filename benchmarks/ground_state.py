@@ -1,14 +1,15 @@
 """The ground state and the gap of a clock Hamiltonian: time, peak memory and ratio against SciPy and quimb.
 
-    python benchmarks/ground_state.py                    # everything: about an hour on two cores
+    python benchmarks/ground_state.py                    # everything: more than an hour on two cores
     python benchmarks/ground_state.py --most-rows 1e6    # a first look: minutes
 
-Two series of H with H_in (so that the ground state is unique and every method answers the same question: E0 and the gap):
-`permutations`, distinct random ones, real; `gates`, random two-qubit gates on random pairs, complex. Every measurement is a
-process of its own, whose peak memory the operating system tells. Ours: from the steps to the result, `solver="sweep"`. The
-others: from the assembled CSR matrix, read from a file, to E0 and the gap - assembly is not charged to them. Both sides
-alternate within one run. A peer stops at its first size over ten minutes or 16 GB, which is recorded as a bound; ratios are
-taken only where both finished. Compilation is not counted (a tiny problem is solved first); importing is not either.
+Two series of H with H_in (so that the ground state is unique and every method answers the same question: E0 and the
+gap): `permutations`, distinct random ones, real; `gates`, random two-qubit gates on random pairs, complex. Every
+measurement is a process of its own, whose peak memory the operating system tells. Ours: from the steps to the
+result, `solver="sweep"`. The others: from the assembled CSR matrix, read from a file, to E0 and the gap - assembly is
+not charged to them. Both sides alternate within one run. A peer stops at its first size over ten minutes or 16 GB,
+which is recorded as a bound; ratios are taken only where both finished. Compilation is not counted (a tiny problem is
+solved first), nor is importing. Results are written after every size, so that an interrupted run keeps what it saw.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -210,9 +211,8 @@ def measure_command(command: Sequence[str], limited: bool = False) -> Measured:
 # ------------------------------------------------------------------------------------------------ the series
 
 
-def run_series(kind: str, most_rows: int, repeats: int) -> list[dict[str, Any]]:
-    """All sizes of one series, ours and the peers in turn."""
-    lines: list[dict[str, Any]] = []
+def run_series(kind: str, most_rows: int, repeats: int) -> Iterator[list[dict[str, Any]]]:
+    """All sizes of one series, ours and the peers in turn; yields the lines of each size."""
     alive = list(PEERS)
     for rows in [r for r in SERIES[kind] if r <= most_rows]:
         with tempfile.TemporaryDirectory() as folder:
@@ -230,14 +230,14 @@ def run_series(kind: str, most_rows: int, repeats: int) -> list[dict[str, Any]]:
                 for peer in peers:
                     if not theirs[peer] or (theirs[peer][-1].seconds or TIME_LIMIT) < TIME_LIMIT / 4:
                         theirs[peer].append(measure([peer, path], limited=True))
-        lines.append(line(kind, rows, "ours", ours, ours))
+        lines = [line(kind, rows, "ours", ours, ours)]
         print_line(lines[-1])
-        for peer in peers:
+        for peer in list(peers):
             lines.append(line(kind, rows, peer, theirs[peer], ours))
             print_line(lines[-1])
             if lines[-1]["bound"]:
                 alive.remove(peer)
-    return lines
+        yield lines
 
 
 def line(kind: str, rows: int, who: str, runs: list[Measured], ours: list[Measured]) -> dict[str, Any]:
@@ -277,12 +277,12 @@ def print_line(row: dict[str, Any]) -> None:
     )
 
 
-def exponent(lines: list[dict[str, Any]], kind: str) -> float:
+def exponent(lines: list[dict[str, Any]], kind: str) -> float | None:
     """Fitted exponent of our time against the rows, from 10^6 rows on: below, starting costs more than sweeping."""
-    points = [
-        (r["rows"], r["seconds"]) for r in lines if r["who"] == "ours" and r["series"] == kind and r["rows"] >= 10**6
-    ]
-    return float(np.polyfit(*np.log(np.array(points)).T, 1)[0]) if len(points) > 1 else float("nan")
+    mine = [r for r in lines if r["who"] == "ours" and r["series"] == kind and r["rows"] >= 10**6]
+    if len(mine) < 2:
+        return None
+    return float(np.polyfit(*np.log([[r["rows"] for r in mine], [r["seconds"] for r in mine]]), 1)[0])
 
 
 def run_commands(repeats: int) -> list[dict[str, Any]]:
@@ -300,9 +300,8 @@ def run_commands(repeats: int) -> list[dict[str, Any]]:
         row = line("commands", 0, name, runs, runs) | {"found": found}
         lines.append(row)
         error = found["gap"] / found["gap_closed_form"] - 1
-        print(
-            f"  {name:22} {row['seconds']:.2f} s, {row['peak_bytes'] / 1e9:.2f} GB, gap {found['gap']:.10g} ({error:+.1e})"
-        )
+        gap = f"gap {found['gap']:.10g} ({error:+.1e})"
+        print(f"  {name:22} {row['seconds']:.2f} s, {row['peak_bytes'] / 1e9:.2f} GB, {gap}")
     times = []
     for _ in range(5):
         begin = time.perf_counter()
@@ -339,16 +338,69 @@ def main() -> None:
     where = machine()
     print(f"{where['cpu']}, {where['cores']} cores, {where['memory_bytes'] / 1e9:.0f} GB, {where['versions']}")
     lines: list[dict[str, Any]] = []
-    print("whole commands")
-    lines += run_commands(given.repeats)
+    given.out.parent.mkdir(exist_ok=True)
     for kind in SERIES:
         print(kind)
-        lines += run_series(kind, int(given.most_rows), given.repeats)
-        print(f"  time grows as rows^{exponent(lines, kind):.2f} from 10^6 rows on")
-    exponents = {kind: exponent(lines, kind) for kind in SERIES}
-    given.out.parent.mkdir(exist_ok=True)
-    given.out.write_text(json.dumps({"machine": where, "exponents": exponents, "lines": lines}, indent=1) + "\n")
+        for size in run_series(kind, int(given.most_rows), given.repeats):
+            lines += size
+            write(given.out, where, lines)
+        print(f"  our time grows as rows to the power {exponent(lines, kind)} from 10^6 rows on")
+    print("whole commands")
+    lines += run_commands(given.repeats)
+    write(given.out, where, lines)
     print(f"wrote {given.out}")
+
+
+def write(path: Path, where: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    """Everything seen so far."""
+    exponents = {kind: exponent(lines, kind) for kind in SERIES}
+    path.write_text(json.dumps({"machine": where, "exponents": exponents, "lines": lines}, indent=1) + "\n")
+    path.with_suffix(".md").write_text(page(where, exponents, lines))
+
+
+def page(where: dict[str, Any], exponents: dict[str, float | None], lines: list[dict[str, Any]]) -> str:
+    """The results as a Markdown page."""
+    versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
+    text = [
+        "# Ground state and gap",
+        "",
+        f"Made by `benchmarks/ground_state.py` on {where['date']}: {where['cpu']}, {where['cores']} cores,",
+        f"{where['memory_bytes'] / 1e9:.0f} GB; {versions}. Medians, and in brackets the least and the most. A ratio is the",
+        "other method over ours, pair by pair.",
+        "",
+        "| series | rows | method | runs | seconds | peak GB | gap found | time ratio | memory ratio |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in lines:
+        if row["series"] == "commands":
+            continue
+        theirs = row["who"] != "ours"
+        seconds = row["bound"] or _spread(row["seconds"], row["seconds_min_max"])
+        gap = row["found"].get("gap")
+        cells = [
+            row["series"],
+            f"{row['rows']:,}",
+            row["who"],
+            str(row["runs"]),
+            seconds,
+            f"{row['peak_bytes'] / 1e9:.2f}",
+        ]
+        cells.append("" if gap is None else f"{gap:.10g}")
+        cells.append(_spread(row["time_ratio"], row["time_ratio_min_max"]) if theirs and row["time_ratio"] else "")
+        cells.append(f"{row['memory_ratio']:.2g}" if theirs and row["memory_ratio"] else "")
+        text.append("| " + " | ".join(cells) + " |")
+    text.append("")
+    text += [f"Our time grows as rows^{e:.2f} from 10^6 rows on ({kind})." for kind, e in exponents.items() if e]
+    text.append("")
+    for row in lines:
+        if row["series"] == "commands":
+            size = f", {row['peak_bytes'] / 1e9:.2f} GB" if "peak_bytes" in row else ""
+            text.append(f"- `{row['who']}`: {row['seconds']:.3g} s{size}; {row['found'] or ''}".rstrip("; "))
+    return "\n".join(text) + "\n"
+
+
+def _spread(median: float, ends: Sequence[float]) -> str:
+    return f"{median:.3g} ({ends[0]:.3g}-{ends[1]:.3g})"
 
 
 if __name__ == "__main__":
