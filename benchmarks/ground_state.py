@@ -18,8 +18,6 @@ import argparse
 import json
 import os
 import platform
-import resource
-import signal
 import statistics
 import subprocess
 import sys
@@ -33,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 SEED = 7
 TIME_LIMIT, MEMORY_LIMIT = 600, 16 * 10**9
@@ -166,59 +165,63 @@ def measure(arguments: Sequence[str], limited: bool = False) -> Measured:
 
 
 def measure_command(command: Sequence[str], limited: bool = False) -> Measured:
-    """Run any command; its own JSON answer counts if it gives one, else the wall clock."""
+    """Run any command; its own JSON answer counts if it gives one, else the wall clock.
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-
+    A peer (`limited`) is stopped when its resident memory, looked at every 10 ms, exceeds the limit, or its time does.
+    """
     begin = time.perf_counter()
-    with tempfile.TemporaryFile() as out:
-        child = subprocess.Popen(
-            command,
-            stdout=out,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=limit if limited else None,
-            start_new_session=True,
-        )
-        status, usage = None, None
-        while status is None:
+    bound = None
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = subprocess.Popen(command, stdout=out, stderr=err)
+        watched = psutil.Process(child.pid)
+        while True:
             pid, state, usage = os.wait4(child.pid, os.WNOHANG)
             if pid:
-                status = os.waitstatus_to_exitcode(state)
-            elif time.perf_counter() - begin > TIME_LIMIT + 60:  # a minute for importing and reading the matrix
-                os.killpg(child.pid, signal.SIGKILL)
+                break
+            if time.perf_counter() - begin > TIME_LIMIT + 60:  # a minute for importing and reading the matrix
+                bound = f"over {TIME_LIMIT} s"
+            elif limited and watched.memory_info().rss > MEMORY_LIMIT:
+                bound = f"over {MEMORY_LIMIT // 10**9} GB"
+            if bound:
+                child.kill()
                 _, state, usage = os.wait4(child.pid, 0)
-                status = -1
-            else:
-                time.sleep(0.01)
+                break
+            time.sleep(0.01)
         wall = time.perf_counter() - begin
+        child.returncode = os.waitstatus_to_exitcode(state)
         out.seek(0)
         text = out.read().decode()
-    assert usage is not None
+        err.seek(0)
+        complaint = err.read().decode().strip().splitlines()[-1:]
     peak = usage.ru_maxrss * 1024
-    if status == -1:
-        return Measured(None, peak, {}, f"over {TIME_LIMIT} s")
-    if status != 0 or not text.strip():
-        return Measured(
-            None, peak, {}, f"over {MEMORY_LIMIT // 10**9} GB" if limited else f"failed with status {status}"
-        )
+    if bound is None and child.returncode != 0:
+        bound = f"failed: {' '.join(complaint) or child.returncode}"
+    if bound is not None:
+        return Measured(None, peak, {}, bound)
     answer = json.loads(text.strip().splitlines()[-1])
     if set(answer) == {"seconds", "found"}:
-        return Measured(answer["seconds"], peak, answer["found"])
+        late = f"over {TIME_LIMIT} s" if limited and answer["seconds"] > TIME_LIMIT else None
+        return Measured(answer["seconds"], peak, answer["found"], late)
     return Measured(wall, peak, answer)
 
 
 # ------------------------------------------------------------------------------------------------ the series
 
 
-def run_series(kind: str, most_rows: int, repeats: int) -> Iterator[list[dict[str, Any]]]:
-    """All sizes of one series, ours and the peers in turn; yields the lines of each size."""
-    alive = list(PEERS)
-    for rows in [r for r in SERIES[kind] if r <= most_rows]:
+def run_series(
+    kind: str, sizes: Sequence[int], repeats: int, before: list[dict[str, Any]]
+) -> Iterator[list[dict[str, Any]]]:
+    """Some sizes of one series, ours and the peers in turn; yields the lines of each size.
+
+    A peer that has met its bound at a smaller size, in this run or in the lines from before, is not run again.
+    """
+    stopped = {r["who"] for r in before if r["series"] == kind and r["bound"] and r["rows"] < min(sizes, default=0)}
+    alive = [peer for peer in PEERS if peer not in stopped]
+    for rows in sizes:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "H.npz")
             if alive and rows <= 10**7:
-                made = measure(["matrix", kind, str(rows), path])
+                made = measure(["matrix", kind, str(rows), path], limited=True)
                 if made.bound:
                     print(f"  the matrix itself: {made.bound}", flush=True)
                     alive = []
@@ -307,7 +310,7 @@ def run_commands(repeats: int) -> list[dict[str, Any]]:
         begin = time.perf_counter()
         subprocess.run([*base, "--help"], stdout=subprocess.DEVNULL, check=True)
         times.append(time.perf_counter() - begin)
-    lines.append({"series": "commands", "who": "--help", "seconds": statistics.median(times), "found": {}})
+    lines.append({"series": "commands", "rows": 0, "who": "--help", "seconds": statistics.median(times), "found": {}})
     print(f"  {'--help':22} {statistics.median(times):.3f} s")
     return lines
 
@@ -332,23 +335,36 @@ def machine() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most-rows", type=float, default=1e8)
+    parser.add_argument("--least-rows", type=float, default=0)
+    parser.add_argument("--parts", nargs="*", choices=[*SERIES, "commands"], default=[*SERIES, "commands"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ground_state.json")
     given = parser.parse_args()
     where = machine()
     print(f"{where['cpu']}, {where['cores']} cores, {where['memory_bytes'] / 1e9:.0f} GB, {where['versions']}")
-    lines: list[dict[str, Any]] = []
+    # what an earlier run saw of other sizes stays in the file; every size is measured whole, in one run
+    lines: list[dict[str, Any]] = json.loads(given.out.read_text())["lines"] if given.out.exists() else []
     given.out.parent.mkdir(exist_ok=True)
-    for kind in SERIES:
+    for kind in [part for part in SERIES if part in given.parts]:
         print(kind)
-        for size in run_series(kind, int(given.most_rows), given.repeats):
-            lines += size
+        sizes = [r for r in SERIES[kind] if given.least_rows <= r <= given.most_rows]
+        for size in run_series(kind, sizes, given.repeats, lines):
+            lines = merged(lines, size)
             write(given.out, where, lines)
         print(f"  our time grows as rows to the power {exponent(lines, kind)} from 10^6 rows on")
-    print("whole commands")
-    lines += run_commands(given.repeats)
+    if "commands" in given.parts:
+        print("whole commands")
+        lines = merged(lines, run_commands(given.repeats))
     write(given.out, where, lines)
     print(f"wrote {given.out}")
+
+
+def merged(lines: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """New lines in place of old ones of the same series and size, in order of series, size and method."""
+    replaced = {(r["series"], r["rows"]) for r in new}
+    kept = [r for r in lines if (r["series"], r["rows"]) not in replaced]
+    order = [*SERIES, "commands"]
+    return sorted([*kept, *new], key=lambda r: (order.index(r["series"]), r["rows"]))
 
 
 def write(path: Path, where: dict[str, Any], lines: list[dict[str, Any]]) -> None:
@@ -365,8 +381,8 @@ def page(where: dict[str, Any], exponents: dict[str, float | None], lines: list[
         "# Ground state and gap",
         "",
         f"Made by `benchmarks/ground_state.py` on {where['date']}: {where['cpu']}, {where['cores']} cores,",
-        f"{where['memory_bytes'] / 1e9:.0f} GB; {versions}. Medians, and in brackets the least and the most. A ratio is the",
-        "other method over ours, pair by pair.",
+        f"{where['memory_bytes'] / 1e9:.0f} GB; {versions}.",
+        "Medians, and in brackets the least and the most. A ratio is the other method over ours, pair by pair.",
         "",
         "| series | rows | method | runs | seconds | peak GB | gap found | time ratio | memory ratio |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -4,8 +4,8 @@
     H = ClockHamiltonian.from_machine(load_machine("bb:1RB1LB_1LA1RZ"), "tape")
     ground_state(H).gap
 
-The data flow, a file each: `readers` -> `machine` -> `trajectory` -> `spaces` -> `steps` -> `clock` -> `solve` ->
-`report`.
+The data flow, a file each: `readers` -> `machine` -> `trajectory` -> `spaces` -> `steps`, `contractions` -> `clock` ->
+`solve` -> `report`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hamiltonians.clock import ClockHamiltonian
+    from hamiltonians.contractions import Gate
     from hamiltonians.errors import InputError, MemoryEstimateError
     from hamiltonians.machine import Rule, TuringMachine
     from hamiltonians.readers import load_machine
     from hamiltonians.report import Report, certify
     from hamiltonians.result import GroundState
     from hamiltonians.solve import ground_state
-    from hamiltonians.steps import Gate
     from hamiltonians.trajectory import Configuration, Trajectory
 
 # loaded when asked for: numba and scipy take a second, and a command's --help needs neither
 _HOME = {
     "ClockHamiltonian": "clock",
     "Configuration": "trajectory",
-    "Gate": "steps",
+    "Gate": "contractions",
     "GroundState": "result",
     "InputError": "errors",
     "MemoryEstimateError": "errors",

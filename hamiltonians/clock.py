@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from hamiltonians import kernels
+from hamiltonians.contractions import MatrixSteps, Step, as_steps
 from hamiltonians.errors import InputError, must_be
 from hamiltonians.memory import in_figures, require_memory
 from hamiltonians.progress import Progress, no_progress
-from hamiltonians.steps import MatrixSteps, Step, Steps, as_steps
+from hamiltonians.steps import Steps
 
 if TYPE_CHECKING:
     from hamiltonians.components import Components
@@ -43,7 +44,7 @@ class ClockHamiltonian:
 
     Attributes
     ----------
-    steps : U_1 … U_T, see `hamiltonians.steps`.
+    steps : U_1 … U_T, see `hamiltonians.steps` and `hamiltonians.contractions`.
     space : which data space: "configuration", "tape", "function" (spec section 4), or "steps" for a plain list.
     initial : x of H_in, a unit vector of length d, or None.
     readout : how a data index of a machine's space reads as a tape; None for plain steps.
@@ -416,10 +417,6 @@ class ClockHamiltonian:
         shape = (len(j), self.dimension)
         return [sp.csr_array((np.ones(len(j)), (np.arange(len(j)), x * self.clock_states + j)), shape=shape)]
 
-    def describe(self) -> Mapping[str, Any]:
-        """Sizes for messages: space, d, T, dimension."""
-        return {"space": self.space, "d": self.d, "T": self.T, "dimension": self.dimension}
-
 
 def _on_clock(rows: sp.csr_array, j: int, N: int) -> sp.csr_array:
     """Rows that act on the data at clock j, as rows of the whole space."""
@@ -428,10 +425,16 @@ def _on_clock(rows: sp.csr_array, j: int, N: int) -> sp.csr_array:
 
 
 def _unit_vector(x: ArrayLike, d: int) -> NDArray[Any]:
-    vector = np.asarray(x)
+    try:
+        vector = np.asarray(x)
+    except ValueError as error:  # nested sequences of different lengths
+        raise must_be("initial", "a vector of numbers", x) from error
+    if vector.dtype.kind not in "biufc":
+        raise must_be("initial", "a vector of numbers", x)
+    rounding = max(_UNIT_NORM, 64 * float(np.finfo(vector.dtype).eps)) if vector.dtype.kind in "fc" else _UNIT_NORM
     vector = vector.astype(np.result_type(vector.dtype, np.float64))
     if vector.shape != (d,):
         raise must_be("initial", f"a vector of length {d}", f"of shape {vector.shape}")
-    if not abs(np.linalg.norm(vector) - 1) <= _UNIT_NORM:
+    if not abs(np.linalg.norm(vector) - 1) <= rounding:
         raise must_be("initial", "a unit vector", f"of norm {np.linalg.norm(vector)}")
-    return vector
+    return vector / np.linalg.norm(vector)

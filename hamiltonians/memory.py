@@ -29,7 +29,8 @@ def require_memory(needed: int, what: str, way_out: str) -> None:
     """
     free = available_memory()
     if needed > free:
-        raise MemoryEstimateError(f"{what} needs {in_units(needed)}, but {in_units(free)} are free; {way_out}")
+        allowed = "are free" if memory_limit.get() is None else "may be taken (`--memory-limit`, or what is free)"
+        raise MemoryEstimateError(f"{what}: {in_units(needed)} needed, but {in_units(free)} {allowed}; {way_out}")
 
 
 def in_units(size: int) -> str:

@@ -100,7 +100,7 @@ def ground_space(H: ClockHamiltonian) -> GroundSpace:
 
 
 def _tolerance(H: ClockHamiltonian) -> float:
-    return _ROUNDING * H.T * np.sqrt(H.d) * float(np.finfo(np.float64).eps)
+    return float(_ROUNDING * H.T * np.sqrt(H.d) * H.steps.epsilon)
 
 
 @njit(cache=True)

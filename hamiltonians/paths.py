@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 _WIDTH = 8  # shifts side by side in one loop: one vector register of divisions
 _POINTS = 2 * _WIDTH  # shifts counted in one pass over a path, so that two cores have work
+#: rows from which a loop is shared among threads: below, waking them takes longer than the loop
+PARALLEL_ROWS = 2**16
 _BRACKET = 1e-3  # part of the distance to the next eigenvalue at which bisection hands over to Rayleigh quotients
 _SETTLED = 1e-13  # relative change at which these stop: the error left is its square
 _QUOTIENTS = 8  # at most: their error squares in every one
@@ -68,20 +70,21 @@ def eigenvalues(kind: PathKind, k: int) -> NDArray[np.float64]:
     k = min(k, kind.m)
     m, last = _factor(kind)
     skipped = 1 - last  # the kernel of the factor: the path's own zero mode, or an artefact of two walls
-    first = 0 if kind.zero_modes == 0 else 1
+    first = min(k, kind.zero_modes)
     found = _brackets(m, last, np.arange(skipped, skipped + k - first))
-    return np.concatenate([np.zeros(first), _polished(kind, *found)])
+    return np.concatenate([np.zeros(first), _polished(m, last, *found)])
 
 
 def eigenvector(kind: PathKind, energy: float) -> NDArray[np.float64]:
     """The unit eigenvector of a path for one of its eigenvalues, by the recurrence of B†B = energy.
 
     With g = Bψ on the bonds: g_i = g_{i-1} + energy·ψ_i and ψ_{i+1} = ψ_i - g_i, which neither grows nor decays for
-    0 ≤ energy ≤ 4, so that errors add up only linearly. A zero mode is constant to the last bit.
+    0 ≤ energy ≤ 4, so that errors add up only linearly. A zero mode is constant to the last bit. It always runs towards
+    a free end, where ψ is large: one wall is taken first, and for two walls ψ is g of the free path with m + 1 nodes.
     """
     psi = np.empty(kind.m)
-    psi /= np.sqrt(_shoot(psi, kind.wall_first, energy))
-    return psi
+    psi /= np.sqrt(_shoot(psi, kind.walls == 1, kind.walls == 2, energy))
+    return psi if kind.wall_first or kind.walls == 0 else psi[::-1].copy()
 
 
 def closed_form(kind: PathKind, k: int) -> NDArray[np.float64]:
@@ -131,69 +134,89 @@ def _brackets(m: int, last: int, index: NDArray[np.int64]) -> tuple[NDArray[np.f
     return low, high
 
 
-def _polished(kind: PathKind, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+def _polished(m: int, last: int, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rayleigh quotients of the vectors shot with the last ones, until they settle inside their brackets."""
     energies = (low + high) / 2
     for _ in range(_QUOTIENTS):
-        before, energies = energies, _rayleigh_quotients(kind.m, kind.wall_first, kind.wall_last, energies)
+        before, energies = energies, _rayleigh_quotients(m, last == 1, energies)
         if (np.abs(energies - before) <= _SETTLED * energies).all():
             break
     rounding = RELATIVE_ERROR * energies
     if (energies < low - rounding).any() or (energies > high + rounding).any():
-        raise ArithmeticError(f"an eigenvalue of a path of {kind.m} rows left the bracket that Sturm counts gave")
+        raise ArithmeticError(f"an eigenvalue of a path of {m} rows left the bracket that Sturm counts gave")
     return energies
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def _count(m, last, shifts):  # type: ignore[no-untyped-def]
+def _count(m: int, last: int, shifts: NDArray[np.float64]) -> NDArray[np.int64]:
     """Negative pivots of L D L† - shift: with D = 1, …, 1, last and L = -1 the qd transform is s ← s/(1+s) - shift."""
-    width = _WIDTH
-    groups = (len(shifts) + width - 1) // width
-    counts = np.zeros(len(shifts), np.int64)
-    for group in prange(groups):
-        shift = np.empty(width)
-        for q in range(width):
-            shift[q] = shifts[min(group * width + q, len(shifts) - 1)]
-        s = -shift
-        negative = np.zeros(width, np.int64)
-        for _ in range(m - 1):
-            for q in range(width):
-                pivot = 1.0 + s[q]
-                negative[q] += pivot < 0
-                s[q] = s[q] / pivot - shift[q]
-        for q in range(min(width, len(shifts) - group * width)):
-            counts[group * width + q] = negative[q] + (last + s[q] < 0)
+    counts = np.empty(len(shifts), np.int64)
+    groups = -(-len(shifts) // _WIDTH)
+    if m < PARALLEL_ROWS:
+        for group in range(groups):
+            _count_group(m, last, shifts, group, counts)
+    else:
+        _count_groups(m, last, shifts, groups, counts)
     return counts
 
 
+@njit(cache=True, parallel=True)
+def _count_groups(m, last, shifts, groups, counts):  # type: ignore[no-untyped-def]
+    for group in prange(groups):
+        _count_group(m, last, shifts, group, counts)
+
+
+@njit(cache=True, error_model="numpy")
+def _count_group(m, last, shifts, group, counts):  # type: ignore[no-untyped-def]
+    shift = np.empty(_WIDTH)
+    for q in range(_WIDTH):
+        shift[q] = shifts[min(group * _WIDTH + q, len(shifts) - 1)]
+    s = -shift
+    negative = np.zeros(_WIDTH, np.int64)
+    for _ in range(m - 1):
+        for q in range(_WIDTH):
+            pivot = 1.0 + s[q]
+            negative[q] += pivot < 0
+            s[q] = s[q] / pivot - shift[q]
+    for q in range(min(_WIDTH, len(shifts) - group * _WIDTH)):
+        counts[group * _WIDTH + q] = negative[q] + (last + s[q] < 0)
+
+
 @njit(cache=True)
-def _shoot(psi, wall_first, energy):  # type: ignore[no-untyped-def]
-    """Fill psi by the recurrence and return its squared norm."""
+def _shoot(psi, wall, bonds, energy):  # type: ignore[no-untyped-def]
+    """Fill psi by the recurrence, from a wall or a free end, with ψ or with g = Bψ; return its squared norm."""
     value = 1.0
-    g = -1.0 if wall_first else 0.0
+    g = -1.0 if wall else 0.0
     norm = 0.0
     for i in range(len(psi)):
         psi[i] = value
-        norm += value * value
         g += energy * value
+        if bonds:
+            psi[i] = g
+        norm += psi[i] * psi[i]
         value -= g
     return norm
 
 
+def _rayleigh_quotients(m: int, wall: bool, energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    if m < PARALLEL_ROWS:
+        return np.array([_rayleigh_quotient(m, wall, energy) for energy in energies])
+    return np.asarray(_rayleigh_quotients_at_once(m, wall, energies))
+
+
 @njit(cache=True, parallel=True)
-def _rayleigh_quotients(m, wall_first, wall_last, energies):  # type: ignore[no-untyped-def]
+def _rayleigh_quotients_at_once(m, wall, energies):  # type: ignore[no-untyped-def]
     quotients = np.empty_like(energies)
     for i in prange(len(energies)):
-        quotients[i] = _rayleigh_quotient(m, wall_first, wall_last, energies[i])
+        quotients[i] = _rayleigh_quotient(m, wall, energies[i])
     return quotients
 
 
 @njit(cache=True)
-def _rayleigh_quotient(m, wall_first, wall_last, energy):  # type: ignore[no-untyped-def]
-    """‖Bψ‖²/‖ψ‖² of the vector that `_shoot` makes, without storing it; Bψ is taken from the rounded ψ."""
+def _rayleigh_quotient(m, wall, energy):  # type: ignore[no-untyped-def]
+    """‖Bψ‖²/‖ψ‖² of the vector shot from a wall or a free end to a free end; Bψ is taken from the rounded ψ."""
     value = 1.0
-    g = -1.0 if wall_first else 0.0
-    numerator = 1.0 if wall_first else 0.0
+    g = -1.0 if wall else 0.0
+    numerator = 1.0 if wall else 0.0
     norm = 0.0
     for i in range(m):
         norm += value * value
@@ -201,7 +224,5 @@ def _rayleigh_quotient(m, wall_first, wall_last, energy):  # type: ignore[no-unt
         following = value - g
         if i < m - 1:
             numerator += (value - following) ** 2
-        elif wall_last:
-            numerator += value * value
         value = following
     return numerator / norm

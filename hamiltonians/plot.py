@@ -84,8 +84,11 @@ def draw_space_time(axes: Axes, H: ClockHamiltonian, psi: SparseState) -> None:
     if dots and H.clock_states <= _HEADS:
         axes.plot(*zip(*dots, strict=True), "o", color="black", markersize=3, label="head")
     axes.set(xlabel="tape cell (0: first symbol of the input)", ylabel="clock time j")
+    if H.T == 0:
+        axes.set_yticks([1])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if H.T:
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     mixed = "; colours mix where it holds several tapes" if len(readout.starts) > 1 else ""
     axes.set_title(f"tape at clock time j, from the amplitudes of ψ{mixed}", fontsize=9)
     _legend(axes, readout.machine.alphabet, readout.machine.blank, colours, bool(dots) and H.clock_states <= _HEADS)

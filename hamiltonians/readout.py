@@ -47,14 +47,9 @@ class Readout(ABC):
         return self.machine.text(self.machine.alphabet[s] for s in tape)
 
 
-def _one(trajectory: Trajectory) -> dict[str, Trajectory]:
-    return {trajectory.machine.text(trajectory.input): trajectory}
-
-
-@final
 @dataclass(frozen=True)
-class ConfigurationReadout(Readout):
-    """`configuration` space: data index i is configuration i of the run."""
+class RunReadout(Readout):
+    """The readout of a data space that one run spans."""
 
     trajectory: Trajectory
 
@@ -66,7 +61,13 @@ class ConfigurationReadout(Readout):
     @property
     def trajectories(self) -> Mapping[str, Trajectory]:  # type: ignore[override]
         """The one run."""
-        return _one(self.trajectory)
+        return {self.machine.text(self.trajectory.input): self.trajectory}
+
+
+@final
+@dataclass(frozen=True)
+class ConfigurationReadout(RunReadout):
+    """`configuration` space: data index i is configuration i of the run."""
 
     @property
     def starts(self) -> Mapping[str, int]:  # type: ignore[override]
@@ -93,25 +94,14 @@ class ConfigurationReadout(Readout):
 
 @final
 @dataclass(frozen=True)
-class TapeReadout(Readout):
+class TapeReadout(RunReadout):
     """`tape` space: the digits of the data index are the window's symbols; cells outside hold what they held at first.
 
     first : the cell number of the window's left end.
     """
 
-    trajectory: Trajectory
     first: int
     cells: int
-
-    @property
-    def machine(self) -> TuringMachine:  # type: ignore[override]
-        """The machine of the run."""
-        return self.trajectory.machine
-
-    @property
-    def trajectories(self) -> Mapping[str, Trajectory]:  # type: ignore[override]
-        """The one run."""
-        return _one(self.trajectory)
 
     @property
     def starts(self) -> Mapping[str, int]:  # type: ignore[override]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+import numpy as np
+
 from hamiltonians.clock import ClockHamiltonian
 from hamiltonians.components import is_path_like
 from hamiltonians.errors import must_be, one_of
@@ -62,8 +64,8 @@ def ground_state(
     InputError : an unknown solver or engine, k < 1, or a solver that does not apply to these steps.
     MemoryEstimateError : the method would need more memory than is free.
     """
-    if k < 1:
-        raise must_be("k", "at least 1", k)
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise must_be("k", "an integer, at least 1", k)
     if engine not in ENGINES:
         raise must_be("engine", one_of(ENGINES), engine)
     if solver not in SOLVERS:

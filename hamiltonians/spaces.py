@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from hamiltonians.clock import SPACES, ClockHamiltonian, Space
 from hamiltonians.errors import InputError, must_be, one_of
 from hamiltonians.machine import DEFAULT_MAX_STEPS, TuringMachine
-from hamiltonians.memory import require_memory
+from hamiltonians.memory import in_figures, require_memory
 from hamiltonians.progress import Progress, no_progress
 from hamiltonians.readout import ConfigurationReadout, FunctionReadout, TapeReadout
 from hamiltonians.steps import CellSteps, HistorySteps, ImageSteps
 from hamiltonians.trajectory import Configuration, Trajectory
 
 _MOST_CELLS = 100_000  # of a tape window: |Σ|^cells is an exact integer, and stays one that can be worked with
+_LONGEST_INPUT = 60  # 2^60 inputs are refused for their memory; longer ones before they are counted
 _BYTES_PER_CONFIGURATION = 600  # a frozen Configuration with a short tape and its dictionary entry, measured
 
 
@@ -103,8 +104,12 @@ def function_hamiltonian(
     """
     if input_length < 0:
         raise must_be("input_length", "at least 0", input_length)
+    if input_length > _LONGEST_INPUT and len(machine.input_symbols) > 1:
+        raise must_be("input_length", f"at most {_LONGEST_INPUT}, so that all inputs can be run", input_length)
     words = len(machine.input_symbols) ** input_length
-    require_memory(_BYTES_PER_CONFIGURATION * words, f"{words:,} inputs", "choose a smaller `input_length`")
+    if words == 0:
+        raise must_be("input_alphabet", "at least one symbol, so that there are inputs", list(machine.input_symbols))
+    require_memory(_BYTES_PER_CONFIGURATION * words, f"{in_figures(words)} inputs", "choose a smaller `input_length`")
     runs: dict[str, Trajectory] = {}
     for done, word in enumerate(product(machine.input_symbols, repeat=input_length)):
         progress("running the inputs", done, words)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hamiltonians import kernels
 from hamiltonians.errors import InputError
 from hamiltonians.memory import require_memory
+from hamiltonians.paths import PARALLEL_ROWS
 
 if TYPE_CHECKING:
     from hamiltonians.clock import ClockHamiltonian
@@ -84,16 +85,18 @@ def history_of_starts(H: ClockHamiltonian, starts: list[int]) -> SparseState:
 def bond_energies(H: ClockHamiltonian, psi: SparseState) -> NDArray[np.float64]:
     """The terms of ‖Bψ‖², one a step from clock j, and H_in last: like `ClockHamiltonian.bond_energies`."""
     terms = np.zeros(H.T + 1)
-    _bond_terms(H.steps.data(), H.clock_states, psi.indices, psi.values, terms)
+    _energy_piece(H.steps.data(), H.clock_states, psi.indices, psi.values, -1, 0, len(psi.indices), terms)
     terms[-1] = _pinned_energy(H, psi)
     return terms
 
 
 def energy(H: ClockHamiltonian, psi: SparseState, without_clock: int = -1) -> float:
     """‖Bψ‖²/‖ψ‖² without storing the terms; ψ may be taken without its part at one clock time."""
-    total, norm = _energy(H.steps.data(), H.clock_states, psi.indices, psi.values, without_clock)
+    given = H.steps.data(), H.clock_states, psi.indices, psi.values, without_clock
+    few = len(psi.indices) < PARALLEL_ROWS
+    total, norm = _energy_piece(*given, 0, len(psi.indices), np.empty(0)) if few else _energy(*given)
     pinned = 0.0 if without_clock == 0 else _pinned_energy(H, psi)
-    return float((total + pinned) / norm)
+    return float((total + pinned) / norm) if norm else float("nan")
 
 
 def apply(H: ClockHamiltonian, psi: SparseState) -> SparseState:
@@ -120,7 +123,9 @@ def apply(H: ClockHamiltonian, psi: SparseState) -> SparseState:
 def residual(H: ClockHamiltonian, psi: SparseState, energy: float) -> float:
     """‖Hψ - Eψ‖ over the whole space, for ‖ψ‖ = 1."""
     if H.initial is None:
-        square, leaks = _residual(H.steps.data(), H.clock_states, psi.indices, psi.values, energy)
+        given = H.steps.data(), H.clock_states, psi.indices, psi.values, energy
+        few = len(psi.indices) < PARALLEL_ROWS
+        square, leaks = _residual_piece(*given, 0, len(psi.indices)) if few else _residual(*given)
         if not leaks:
             return float(np.sqrt(square))
     difference = combine([1.0, -energy], [apply(H, psi), psi])
@@ -146,12 +151,17 @@ def block(H: ClockHamiltonian, indices: NDArray[np.int64]) -> sp.csr_array:
     n = len(indices)
     diagonal, after = np.empty(n), np.empty(n, np.int64)
     _block(H.steps.data(), H.clock_states, indices, diagonal, after)
-    if H.initial is not None:
-        at_start = _rows_at_clock(indices, H.clock_states, 0)
-        diagonal[at_start] += 1 - np.abs(H.initial[indices[at_start] // H.clock_states]) ** 2
     i = np.flatnonzero(after >= 0)
     off = sp.csr_array((-np.ones(len(i)), (i, after[i])), shape=(n, n))
-    return sp.csr_array(sp.diags_array(diagonal) + off + off.T)
+    H_block = sp.diags_array(diagonal) + off + off.T
+    if H.initial is not None:
+        first = _rows_at_clock(indices, H.clock_states, 0)
+        column = sp.csr_array(
+            (H.initial[indices[first] // H.clock_states], (first, np.zeros_like(first))), shape=(n, 1)
+        )
+        pinned = sp.csr_array((np.ones(len(first)), (first, first)), shape=(n, n))
+        H_block = H_block + pinned - column @ column.conj().T
+    return sp.csr_array(H_block)
 
 
 def combine(coefficients: Sequence[complex], states: Sequence[SparseState]) -> SparseState:
@@ -260,16 +270,22 @@ def _energy(steps, N, indices, values, dropped):  # type: ignore[no-untyped-def]
     """(‖Bψ‖², ‖ψ‖²) of ψ without its rows at clock `dropped`."""
     total, norm = 0.0, 0.0
     for piece in prange((len(indices) + _PIECE - 1) // _PIECE):
-        part, part_norm = _energy_piece(steps, N, indices, values, dropped, piece * _PIECE)
+        first = piece * _PIECE
+        stop = min(first + _PIECE, len(indices))
+        part, part_norm = _energy_piece(steps, N, indices, values, dropped, first, stop, np.empty(0))
         total += part
         norm += part_norm
     return total, norm
 
 
 @njit(cache=True)
-def _energy_piece(steps, N, indices, values, dropped, first):  # type: ignore[no-untyped-def]
+def _energy_piece(steps, N, indices, values, dropped, first, stop, terms):  # type: ignore[no-untyped-def]
+    """(‖Bψ‖², ‖ψ‖²) of some rows, and the first step by step into `terms`, unless that is empty.
+
+    A bond between two rows of ψ is counted by the earlier one.
+    """
     total, norm = 0.0, 0.0
-    for i in range(first, min(first + _PIECE, len(indices))):
+    for i in range(first, stop):
         x, j = indices[i] // N, indices[i] % N
         if j == dropped:
             continue
@@ -279,15 +295,19 @@ def _energy_piece(steps, N, indices, values, dropped, first):  # type: ignore[no
         if j < N - 1:
             y = kernels.image(steps, j, x)
             partner = _find(indices, y * N + j + 1, i + 1) if y >= 0 and j + 1 != dropped else -1
+            term = size  # the row outside the domain, or the bond to a row where ψ is 0
             if partner >= 0:
                 difference = value - values[partner]
-                total += difference.real**2 + difference.imag**2
-            else:
-                total += size  # the row outside the domain, or the bond to a row where ψ is 0
+                term = difference.real**2 + difference.imag**2
+            total += term
+            if len(terms) > 0:
+                terms[j] += term
         if j > 0:
             w = kernels.preimage(steps, j - 1, x) if j - 1 != dropped else -1
             if w < 0 or _find(indices, w * N + j - 1, i - 1) < 0:
                 total += size
+                if len(terms) > 0:
+                    terms[j - 1] += size
     return total, norm
 
 
@@ -296,16 +316,18 @@ def _residual(steps, N, indices, values, energy):  # type: ignore[no-untyped-def
     """(‖Hψ - Eψ‖² on the support, number of rows outside it that Hψ reaches) without H_in."""
     total, leaks = 0.0, 0
     for piece in prange((len(indices) + _PIECE - 1) // _PIECE):
-        part, part_leaks = _residual_piece(steps, N, indices, values, energy, piece * _PIECE)
+        first = piece * _PIECE
+        stop = min(first + _PIECE, len(indices))
+        part, part_leaks = _residual_piece(steps, N, indices, values, energy, first, stop)
         total += part
         leaks += part_leaks
     return total, leaks
 
 
 @njit(cache=True)
-def _residual_piece(steps, N, indices, values, energy, first):  # type: ignore[no-untyped-def]
+def _residual_piece(steps, N, indices, values, energy, first, stop):  # type: ignore[no-untyped-def]
     total, leaks = 0.0, 0
-    for i in range(first, min(first + _PIECE, len(indices))):
+    for i in range(first, stop):
         x, j = indices[i] // N, indices[i] % N
         value = ((1.0 if j > 0 else 0.0) + (1.0 if j < N - 1 else 0.0) - energy) * values[i]
         after = kernels.image(steps, j, x) if j < N - 1 else -1
@@ -324,26 +346,6 @@ def _residual_piece(steps, N, indices, values, energy, first):  # type: ignore[n
                 leaks += 1
         total += value.real**2 + value.imag**2
     return total, leaks
-
-
-@njit(cache=True)
-def _bond_terms(steps, N, indices, values, terms):  # type: ignore[no-untyped-def]
-    for i in range(len(indices)):
-        x, j = indices[i] // N, indices[i] % N
-        value = values[i]
-        size = value.real**2 + value.imag**2
-        if j < N - 1:
-            y = kernels.image(steps, j, x)
-            partner = _find(indices, y * N + j + 1, i + 1) if y >= 0 else -1
-            if partner >= 0:
-                difference = value - values[partner]
-                terms[j] += difference.real**2 + difference.imag**2
-            else:
-                terms[j] += size  # the row outside the domain, or the bond to a row where ψ is 0
-        if j > 0:
-            w = kernels.preimage(steps, j - 1, x)
-            if w < 0 or _find(indices, w * N + j - 1, i - 1) < 0:
-                terms[j - 1] += size
 
 
 @njit(cache=True)

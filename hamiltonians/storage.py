@@ -6,14 +6,16 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, final
+from typing import IO, Any, Literal, final
 
 import numpy as np
 import scipy.sparse as sp
+from pydantic import BaseModel, ConfigDict
 
 from hamiltonians import state
 from hamiltonians.clock import ClockHamiltonian
@@ -24,20 +26,25 @@ from hamiltonians.result import GroundState
 from hamiltonians.state import SparseState
 
 FORMAT = 1
-_KEYS = (
-    "format",
-    "machine",
-    "options",
-    "report",
-    "energies",
-    "psi_indices",
-    "psi_values",
-    "gap",
-    "degeneracy",
-    "error",
+#: what a file holds: the kinds of number (or dtypes) allowed for an array, and its dimensions
+_KINDS: dict[str, tuple[tuple[str, ...], int]] = {
+    "format": (("i",), 0),
+    "machine": (("U",), 0),
+    "options": (("U",), 0),
+    "report": (("U",), 0),
+    "energies": (("f8",), 1),
+    "gap": (("f8",), 0),
+    "degeneracy": (("U",), 0),
+    "psi_indices": (("i8",), 1),
+    "psi_values": (("f8", "c16"), 1),
+    "H_rows": (("i8",), 1),
+    "H_data": (("f8", "c16"), 1),
+    "H_indices": (("i4", "i8"), 1),
+    "H_indptr": (("i4", "i8"), 1),
+}
+_BYTES_PER_ROW = (
+    180  # of the block of H at its peak: three entries, their columns, and the sums they come from; measured
 )
-_H_KEYS = ("H_rows", "H_data", "H_indices", "H_indptr")
-_BYTES_PER_ROW = 60  # of the block of H that is saved: three entries, their columns, and the triplets they come from
 
 
 @contextmanager
@@ -49,20 +56,37 @@ def written_atomically(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     InputError : the folder cannot be written to; the message names it.
     """
     target = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    except OSError as error:
-        raise InputError(
-            f"{target}: `file` must be in a folder that can be written to, but {error.strerror}"
-        ) from error
+    check_target(target)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise InputError(f"{target}: `file` could not be written: {error.strerror}", "file") from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that cannot be written, before anything is computed for it.
+
+    Raises
+    ------
+    InputError : no such folder, one that cannot be written to, or a name that is a folder's or too long.
+    """
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise InputError(f"{target}: `file` must be the name of a file, but is a folder", "file")
+        target.exists()  # a name that is too long fails here
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".part"):
+            pass
+    except OSError as error:
+        raise InputError(f"{target}: `file` must be one that can be written, but {error.strerror}", "file") from error
 
 
 def _umask() -> int:
@@ -78,11 +102,10 @@ class Saved:
 
     machine: dict[str, Any]
     options: dict[str, Any]
-    report: dict[str, Any]
+    solver: str
     energies: np.ndarray
     gap: float | None
     degeneracy: int
-    error: float
     psi: SparseState
     H_rows: np.ndarray
     H: sp.csr_array
@@ -117,7 +140,6 @@ def save(
         "energies": result.energies,
         "gap": np.array(np.nan if result.gap is None else result.gap),
         "degeneracy": np.array(str(result.degeneracy)),  # exact, also above 64 bits
-        "error": np.array(result.error),
         "psi_indices": psi.indices,
         "psi_values": psi.values,
         "H_rows": psi.indices,
@@ -129,39 +151,69 @@ def save(
         np.savez(file, allow_pickle=False, **arrays)
 
 
+class _Options(BaseModel):
+    """How H was asked for: the arguments of `ClockHamiltonian.from_machine`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    space: Literal["configuration", "tape", "function"]
+    tape_cells: int | None = None
+    input_length: int | None = None
+    history: Literal["bennett"] | None = None
+    input: str | None = None
+    max_steps: int | None = None
+
+
 def load(path: str | os.PathLike[str]) -> Saved:
-    """Read a file that `save` wrote; its contents are checked by whoever rebuilds H.
+    """Read a file that `save` wrote; its contents are compared with H by `check_block`.
 
     Raises
     ------
-    InputError : no such file, no npz file, or one that something else wrote.
+    InputError : no such file, no npz file, or one whose arrays `save` did not write: names the array.
     """
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            missing = [key for key in (*_KEYS, *_H_KEYS) if key not in file]
-            if missing:
-                raise InputError(f"{path}: `{missing[0]}` must be in the file, but is missing", missing[0])
-            if int(file["format"]) != FORMAT:
-                raise InputError(f"{path}: `format` must be {FORMAT}, but is {int(file['format'])}", "format")
-            gap, rows = float(file["gap"]), file["H_rows"]
-            return Saved(
-                machine=json.loads(str(file["machine"])),
-                options=json.loads(str(file["options"])),
-                report=json.loads(str(file["report"])),
-                energies=file["energies"],
-                gap=None if np.isnan(gap) else gap,
-                degeneracy=int(str(file["degeneracy"])),
-                error=float(file["error"]),
-                psi=SparseState(file["psi_indices"].astype(np.int64), file["psi_values"]),
-                H_rows=rows,
-                H=sp.csr_array((file["H_data"], file["H_indices"], file["H_indptr"]), shape=(len(rows), len(rows))),
-            )
+            found = {key: file[key] for key in _KINDS if key in file}
     except OSError as error:
         raise InputError(f"{path}: `file` must be readable, but {error.strerror or error}") from error
-    except (ValueError, TypeError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
+    except (ValueError, TypeError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, zlib.error) as error:
         raise InputError(f"{path}: `file` must be an npz file written by `--save`, but {error}") from error
+    for key, (kinds, ndim) in _KINDS.items():
+        if key not in found:
+            raise InputError(f"{path}: `{key}` must be in the file, but is missing", key)
+        array = found[key]
+        finite = array.dtype.kind not in "fc" or key == "gap" or bool(np.isfinite(array).all())
+        if (array.dtype.str[1:] not in kinds and array.dtype.kind not in kinds) or array.ndim != ndim or not finite:
+            raise InputError(f"{path}: `{key}` must be as `--save` writes it, but is {array.dtype} {array.shape}", key)
+    try:
+        return _saved(found)
+    except (ValueError, TypeError, LookupError) as error:  # JSON, numbers as text, and what pydantic refuses
+        problem = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path}: `options`, `report`, `H_data` must be as `--save` writes them, but {problem}"
+        ) from error
+
+
+def _saved(found: dict[str, np.ndarray]) -> Saved:
+    if int(found["format"]) != FORMAT:
+        raise ValueError(f"`format` is {int(found['format'])}, not {FORMAT}")
+    if not len(found["energies"]) or np.isinf(found["gap"]):
+        raise ValueError("`energies` are empty or `gap` is infinite")
+    rows = found["H_rows"]
+    H = sp.csr_array((found["H_data"], found["H_indices"], found["H_indptr"]), shape=(len(rows), len(rows)))
+    H.check_format(full_check=True)  # indices out of range would be written through
+    report = json.loads(str(found["report"]))
+    return Saved(
+        machine=json.loads(str(found["machine"])),
+        options=_Options.model_validate_json(str(found["options"])).model_dump(),
+        solver=str(report["solver"]),
+        energies=found["energies"],
+        gap=None if np.isnan(found["gap"]) else float(found["gap"]),
+        degeneracy=int(str(found["degeneracy"])),
+        psi=SparseState(found["psi_indices"], found["psi_values"]),
+        H_rows=rows,
+        H=H,
+    )
 
 
 def check_block(path: str | os.PathLike[str], H: ClockHamiltonian, saved: Saved) -> None:
@@ -172,11 +224,12 @@ def check_block(path: str | os.PathLike[str], H: ClockHamiltonian, saved: Saved)
     InputError : they differ, or the rows do not belong to H.
     """
     rows = saved.psi.indices
+    H.require_row_numbers()
     ascending = len(rows) > 0 and bool(state.is_ascending(rows)) and rows[0] >= 0 and rows[-1] < H.dimension
     if not ascending or len(saved.psi.values) != len(rows) or not np.array_equal(saved.H_rows, rows):
         raise InputError(f"{path}: `psi_indices` must be ascending rows of H, equal to `H_rows`", "psi_indices")
-    if not np.isfinite(saved.psi.values).all() or not saved.psi.norm() > 0:
-        raise InputError(f"{path}: `psi_values` must be finite and not all zero", "psi_values")
+    if not saved.psi.norm() > 0:
+        raise InputError(f"{path}: `psi_values` must not all be zero", "psi_values")
     difference = abs(saved.H - state.block(H, rows))
     if difference.nnz and difference.max() > 0:
         raise InputError(f"{path}: `H_data` must be H of the machine in the file, but differs from it", "H_data")

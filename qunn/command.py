@@ -54,6 +54,8 @@ class Size(click.ParamType[int]):
         if match is None:
             self.fail(f"must be a number of bytes such as 800M or 4GiB, but is {value!r}", param, ctx)
         number, unit = match.groups()
+        if len(number) > 15:
+            self.fail(f"must be a number of bytes that a machine can have, but is {value!r}", param, ctx)
         return int(float(number) * 1024 ** (self._units.index(unit.upper()) + 1 if unit else 0))
 
 
@@ -64,7 +66,8 @@ def limit_threads(threads: int | None) -> None:
     from numba import get_num_threads, set_num_threads
     from threadpoolctl import threadpool_limits
 
-    set_num_threads(min(threads, get_num_threads()))
+    threads = min(threads, get_num_threads())
+    set_num_threads(threads)
     threadpool_limits(threads)
 
 
@@ -73,6 +76,9 @@ def run(command: click.Command, module: str) -> NoReturn:
 
     No error that a user can make shows a traceback.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this; what is said to it is lost
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
@@ -97,6 +103,9 @@ def run(command: click.Command, module: str) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has no reader
         sys.exit(CLOSED_PIPE)
+    except OSError as error:  # a full disk behind stdout, say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(f"the result could not be written: {error.strerror}", BAD_INPUT)
 
 
 def _leave(message: str, status: int) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 SPACES = ("configuration", "tape", "function")
 SOLVERS = ("auto", "components", "sweep", "shift-invert", "lobpcg", "dense")
 ENGINES = ("numpy", "slepc", "torch")
+PICTURES = (".png", ".svg", ".pdf")
+_OF_THE_PROBLEM = (
+    *("file", "space", "tape_cells", "input_length", "history", "word", "k", "solver", "max_steps", "file_format"),
+)
 FORMATS = ("native", "automata-lib", "turingmachine-io", "jflap", "busy-beaver")
 
 
@@ -64,9 +68,9 @@ def main(**given: Any) -> int:
     its part on the last clock state is the machine's output.
     """
     if given["explain"] is not None:
-        return _explain(given["explain"])
+        return _explain(given["explain"], given["as_json"])
     if given["list_examples"]:
-        return _list_examples()
+        return _list_examples(given["as_json"])
     return _certify(given)
 
 
@@ -80,8 +84,6 @@ def _certify(given: dict[str, Any]) -> int:
     progress = LateProgress(given["quiet"])
     try:
         problem, result, psi = _loaded(given) if given["load_file"] else _solved(given, progress)
-        from dataclasses import replace
-
         from hamiltonians.report import certify
 
         progress("checking", 0, None)
@@ -107,8 +109,14 @@ def _certify(given: dict[str, Any]) -> int:
 
 def _check_flags(given: dict[str, Any]) -> None:
     """What click cannot tell: flags that need each other, or names that would fail only at the end."""
-    if (given["file"] is None) == (given["load_file"] is None):
+    if given["file"] is None and given["load_file"] is None:
         raise InputError("`FILE` must be given: a machine, bb:TABLE or - (or `--load FILE.npz` instead; see --help)")
+    if given["load_file"] is not None:
+        defaults = {p.name: p.default for p in main.params}
+        spoken = [n for n in _OF_THE_PROBLEM if given[n] != defaults[n] and given[n] is not None]
+        if spoken:
+            named = "FILE" if spoken[0] == "file" else "--" + spoken[0].replace("_", "-")
+            raise must_be(named, "left out beside `--load`, which takes it from the file", given[spoken[0]])
     if given["device"] is not None and given["engine"] != "torch":
         raise must_be("--device", "left out: it belongs to `--engine torch`", given["device"])
     if given["engine"] != "numpy":
@@ -118,12 +126,17 @@ def _check_flags(given: dict[str, Any]) -> None:
             raise must_be("--" + name.replace("_", "-"), "at least 0", given[name])
     if given["k"] < 1:
         raise must_be("--k", "at least 1", given["k"])
-    if given["plot_file"]:
-        from hamiltonians.plot import check_suffix
+    plot_file, save_file = given["plot_file"], given["save_file"]
+    if plot_file is not None and not plot_file.lower().endswith(PICTURES):
+        raise must_be("--plot", f"a name that ends in {', '.join(PICTURES)}", plot_file)
+    if save_file is not None and not save_file.endswith(".npz"):
+        raise must_be("--save", "a name that ends in .npz", save_file)
+    if plot_file is not None or save_file is not None:
+        from hamiltonians.storage import check_target
 
-        check_suffix(given["plot_file"])
-    if given["save_file"] and not given["save_file"].endswith(".npz"):
-        raise must_be("--save", "a name that ends in .npz", given["save_file"])
+        for name in (plot_file, save_file):
+            if name is not None:
+                check_target(name)
 
 
 def _solved(given: dict[str, Any], progress: LateProgress) -> tuple[Problem, GroundState, SparseState | None]:
@@ -161,14 +174,18 @@ def _read(file: str, file_format: str | None) -> TuringMachine:
     from hamiltonians.readers import load_machine, read_machine_text
 
     if file == "-":
+        if sys.stdin is None:
+            raise InputError("`-` must have a standard input to read, but it is closed", "FILE")
         return read_machine_text(sys.stdin.buffer.read(), "stdin", file_format)
     return load_machine(file, file_format)
 
 
 def _loaded(given: dict[str, Any]) -> tuple[Problem, GroundState, SparseState | None]:
     """Rebuild H from the machine in the file, compare it with the H in the file, and take the state from there."""
+    import numpy as np
+
     from hamiltonians.readers import read_machine_text
-    from hamiltonians.result import GroundState
+    from hamiltonians.solve import ground_state
     from hamiltonians.storage import check_block, load
 
     path = given["load_file"]
@@ -176,17 +193,23 @@ def _loaded(given: dict[str, Any]) -> tuple[Problem, GroundState, SparseState | 
     machine = read_machine_text(json.dumps(saved.machine), path, "native")
     problem = _build(machine, saved.options, LateProgress(given["quiet"]))
     check_block(path, problem.H, saved)
-    result = GroundState(
+    again = ground_state(problem.H, len(saved.energies), vectors=1)
+    # the file's solver may have been another than this one: 1e-9 is the rounding that all of them allow
+    numbers = np.array([*saved.energies, saved.gap or 0.0]), np.array([*again.energies, again.gap or 0.0])
+    agree = len(numbers[0]) == len(numbers[1]) and np.allclose(*numbers, rtol=1e-9, atol=1e-12 * (again.gap or 1.0))
+    agree &= (saved.gap is None, saved.degeneracy) == (again.gap is None, again.degeneracy)
+    told = "H rebuilt from the machine in the file and equal to the H in it; its energies, gap and degeneracy "
+    told += "found again" if agree else "are NOT those found again"
+    result = replace(
+        again,
         energies=saved.energies,
         states=saved.psi.values[:, None],
         indices=saved.psi.indices,
-        residual=0.0,
         degeneracy=saved.degeneracy,
         gap=saved.gap,
-        converged=True,
-        solver=f"{saved.report['solver']}, read from a file",
-        message="energies and state from the file; H rebuilt from the machine in it, and equal to the H in it",
-        error=saved.error,
+        converged=bool(agree),
+        solver=f"{saved.solver}, read from a file",
+        message=told,
     )
     return problem, result, saved.psi
 
@@ -211,13 +234,16 @@ def _write_files(
         save(given["save_file"], problem.H, result, psi, report, to_native(problem.machine), problem.options)
 
 
-def _explain(key: str) -> int:
+def _explain(key: str, as_json: bool) -> int:
     from hamiltonians.explain import EXPLANATIONS
     from qunn.page import print_explanation
 
     if key not in EXPLANATIONS:
         raise must_be("--explain", one_of_all(EXPLANATIONS), key)
-    print_explanation(key, EXPLANATIONS[key])
+    if as_json:
+        print(json.dumps({"key": key, **asdict(EXPLANATIONS[key])}))
+    else:
+        print_explanation(key, EXPLANATIONS[key])
     return 0
 
 
@@ -226,11 +252,17 @@ def one_of_all(names: Any) -> str:
     return "one of " + ", ".join(names)
 
 
-def _list_examples() -> int:
+def _list_examples(as_json: bool) -> int:
     from hamiltonians.readers.examples import examples
     from qunn.page import print_examples
 
-    print_examples(examples())
+    found = examples()
+    if as_json:
+        print(
+            json.dumps({"examples": [{"file": str(e.path), "name": e.machine.name, "format": e.format} for e in found]})
+        )
+    else:
+        print_examples(found)
     return 0
 
 

@@ -64,7 +64,8 @@ def _machine(report: Report) -> list[tuple[str, str]]:
     ]
     if several:
         accepted = sum(report.accepted.values())
-        rows.append(("halts", f"{accepted} of {len(report.accepted)} inputs accepted, the others stuck"))
+        stuck = len(report.accepted) - accepted
+        rows.append(("halts", f"{accepted:,} inputs accepted, {stuck:,} stuck"))
     elif report.final_state is not None:
         how = "accepted" if report.accepted else "stuck: no rule, and the state is not final"
         rows.append(("halts in", f"{report.final_state} ({how})"))

@@ -19,6 +19,8 @@ from hamiltonians.result import GroundState
 from hamiltonians.solve import DENSE_LIMIT, Request
 from hamiltonians.solvers.inverse import Eigenpairs, Map, finish, lowest_of_matrix
 
+_SAME = 1e-9  # levels of two kinds of path closer than this, relatively, are one: rounding is 1e-12
+
 
 @dataclass(frozen=True)
 class Level:
@@ -43,7 +45,6 @@ def solve(H: ClockHamiltonian, request: Request) -> GroundState:
 def _solve_paths(parts: Paths, request: Request) -> GroundState:
     levels = lowest_levels(parts.census, request)
     energies = _energies(levels, request.k)
-    excited = [level for level in levels if level.number >= level.kind.zero_modes]
     indices, states = _states(parts, levels, request.vectors)
     first = state.SparseState(indices, np.ascontiguousarray(states[:, 0]))
     # energies of the states that were made are taken from them, ‖Bψ‖² over the whole space
@@ -51,14 +52,17 @@ def _solve_paths(parts: Paths, request: Request) -> GroundState:
         psi = state.SparseState(indices, np.ascontiguousarray(states[:, i]))
         energies[i] = state.energy(parts.H, psi)
     kinds = len(parts.census)
+    first_excited = _first_excited(parts.census, levels)
+    ground = levels[: first_excited if first_excited is not None else len(levels)]
+    above = None if first_excited is None else levels[first_excited]
     return GroundState(
         energies=energies,
         states=states,
         indices=indices,
         residual=state.residual(parts.H, first, energies[0]),
-        degeneracy=parts.zero_modes or sum(lv.count for lv in levels if lv.energy == levels[0].energy),
-        gap=excited[0].energy if parts.zero_modes and excited else _second(levels),
-        gap_component=excited[0].kind if parts.zero_modes and excited else None,
+        degeneracy=sum(level.count for level in ground),
+        gap=None if above is None else above.energy,
+        gap_component=None if above is None else above.kind,
         converged=True,
         solver="components",
         message=f"{sum(parts.census.values()):,} paths of {kinds:,} kind{'s' if kinds > 1 else ''}, every row counted",
@@ -67,7 +71,7 @@ def _solve_paths(parts: Paths, request: Request) -> GroundState:
 
 
 def lowest_levels(census: dict[PathKind, int], request: Request) -> list[Level]:
-    """The lowest levels of all paths: at least k eigenvalues with multiplicity, and at least one above zero.
+    """The lowest levels of all paths: at least k eigenvalues with multiplicity, and one above the ground space.
 
     Kinds are taken from the longest path down. Of each one a Sturm count tells how many eigenvalues lie below what is
     known already, so that no kind is assumed to have none.
@@ -82,23 +86,26 @@ def lowest_levels(census: dict[PathKind, int], request: Request) -> list[Level]:
         found = paths.eigenvalues(kind, wanted)
         levels += [Level(float(energy), kind, i, count) for i, energy in enumerate(found)]
         levels.sort(key=lambda level: (level.energy, -level.kind.m, level.kind))
-        levels, bound = _needed(levels, request.k)
+        levels, bound = _needed(census, levels, request.k)
     return levels
 
 
-def _needed(levels: list[Level], k: int) -> tuple[list[Level], float]:
-    """The levels up to the k-th energy and the first one above zero, and the energy that ends them (inf if too few)."""
-    total, excited = 0, False
-    for i, level in enumerate(levels):
-        total += level.count
-        excited |= level.number >= level.kind.zero_modes
-        if total >= k and excited:
-            return levels[: i + 1], level.energy
-    return levels, np.inf
+def _needed(census: dict[PathKind, int], levels: list[Level], k: int) -> tuple[list[Level], float]:
+    """The levels up to the k-th energy and the first above the ground space, and what ends them (inf if too few)."""
+    above = _first_excited(census, levels)
+    if above is None:
+        return levels, np.inf
+    total = np.cumsum([level.count for level in levels], dtype=object)
+    last = max(above, next((i for i, so_far in enumerate(total) if so_far >= k), len(levels)))
+    return (levels, np.inf) if last == len(levels) else (levels[: last + 1], levels[last].energy)
 
 
-def _second(levels: list[Level]) -> float | None:
-    return next((lv.energy for lv in levels if lv.energy > levels[0].energy * (1 + paths.RELATIVE_ERROR)), None)
+def _first_excited(census: dict[PathKind, int], levels: list[Level]) -> int | None:
+    """Position of the first level above the ground space: above zero, or where nothing is at zero above the lowest."""
+    if any(kind.zero_modes for kind in census):
+        return next((i for i, level in enumerate(levels) if level.number >= level.kind.zero_modes), None)
+    lowest = levels[0].energy * (1 + _SAME)
+    return next((i for i, level in enumerate(levels) if level.energy > lowest), None)
 
 
 def _energies(levels: list[Level], k: int) -> NDArray[np.float64]:
@@ -116,7 +123,7 @@ def _states(parts: Paths, levels: list[Level], wanted: int) -> tuple[NDArray[np.
             break
     distinct = dict.fromkeys((kind, start) for kind, start, _ in chosen)
     rows = sum(kind.m for kind, _ in distinct)
-    require_memory(8 * rows * (2 + wanted), f"{wanted} states on {rows:,} rows", "ask for fewer states (`vectors`)")
+    require_memory(8 * rows * (2 + wanted), f"{wanted} states on {rows:,} rows", "ask for fewer states (smaller `k`)")
     walked = [parts.rows(kind, start) for kind, start in distinct]
     indices = walked[0] if len(walked) == 1 else np.concatenate(walked)
     ascending = len(walked) == 1 and bool(state.is_ascending(indices))

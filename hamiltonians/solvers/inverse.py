@@ -24,6 +24,9 @@ Map = Callable[[NDArray[Any]], NDArray[Any]]
 RESIDUAL_PER_GAP = 1e-6
 #: relative error of a gap so found: the square of that, and the rounding of Hψ against gaps down to 1e-7
 RELATIVE_ERROR = 1e-9
+_FEW_ROWS = 5  # times the eigenpairs: with fewer rows LAPACK takes the inverse as a dense matrix
+_NOTHING = 1e-12  # an inverse's eigenvalue below this part of the largest is that of the subspace kept out
+LANCZOS_VECTORS = 20  # ARPACK's basis for few eigenpairs
 _SAME = 1e-9  # two energies closer than this, relatively, are copies of one eigenvalue
 _SHIFT_PER_GAP = 0.1  # of the shift to 1/N², the scale of a path's gap: small against the gap, far from singular
 _LU_BYTES_PER_ENTRY = 16  # SuperLU: a value and an index for each of L and U where nothing fills in
@@ -64,20 +67,25 @@ def lanczos(inverse: Map, n: int, dtype: np.dtype[Any], count: int, remove: Map 
     rng = np.random.default_rng(seed)
     found: NDArray[Any] = np.empty((n, 0), dtype)
     tops: NDArray[np.float64] = np.empty(0)
+
+    def apply(v: NDArray[Any]) -> NDArray[Any]:
+        w = v.reshape(-1).astype(dtype)
+        for side in range(2):
+            w = w - found @ (found.conj().T @ w)
+            w = w if remove is None else remove(w)
+            w = inverse(w) if side == 0 else w
+        return w
+
+    if n < _FEW_ROWS * (count + 1):
+        columns = np.stack([apply(e) for e in np.eye(n)], axis=1)
+        mu, vectors = np.linalg.eigh((columns + columns.conj().T) / 2)
+        kept = np.flatnonzero(mu > _NOTHING * mu[-1])[::-1][:count]
+        return Eigenpairs(vectors[:, kept], 1 / mu[kept])
     while True:
-        wanted = min(max(1, count - len(tops)), n - found.shape[1] - 1)
+        wanted = min(max(1, count - len(tops)), n - found.shape[1] - 2)
         if wanted < 1:
             break
         start = rng.standard_normal(n).astype(dtype)
-
-        def apply(v: NDArray[Any], found: NDArray[Any] = found) -> NDArray[Any]:
-            w = v.reshape(-1).astype(dtype)
-            for side in range(2):
-                w = w - found @ (found.conj().T @ w)
-                w = w if remove is None else remove(w)
-                w = inverse(w) if side == 0 else w
-            return w
-
         operator = LinearOperator((n, n), matvec=apply, dtype=dtype)
         try:
             mu, vectors = eigsh(operator, k=wanted, which="LA", v0=apply(start))
@@ -221,8 +229,8 @@ def _lowest_cluster(
     count = request.k
     while True:
         same = pairs.energies <= pairs.energies[:1] * (1 + 1e-6)
-        if not same.all() or len(same) < count or count >= H.dimension - 1:
+        if not same.all() or len(same) < count or count >= H.dimension:
             above = pairs.energies[~same]
             return int(same.sum()), float(above[0]) if len(above) else None
-        count = min(2 * count, H.dimension - 1)
+        count = min(2 * count, H.dimension)
         pairs = rotated(H, lowest(count, None))

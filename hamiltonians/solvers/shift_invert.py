@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from hamiltonians.clock import ClockHamiltonian
+from hamiltonians.memory import require_memory
 from hamiltonians.result import GroundState
 from hamiltonians.solve import Request
-from hamiltonians.solvers.inverse import Eigenpairs, Map, factorised, finish, lanczos, needs_rows, shift_for
+from hamiltonians.solvers.inverse import (
+    LANCZOS_VECTORS,
+    Eigenpairs,
+    Map,
+    factorised,
+    finish,
+    lanczos,
+    needs_rows,
+    shift_for,
+)
 
 
 def solve(H: ClockHamiltonian, request: Request) -> GroundState:
     """The low end of H by a shift just below zero (at zero H is singular)."""
     needs_rows(H, request.k, "shift-invert")
+    vectors = LANCZOS_VECTORS + 2 * request.k
+    require_memory(vectors * H.memory_estimate("vector"), f"{vectors} vectors for Lanczos", "ask for fewer `k`")
     request.progress("factorising", 0, None)
     shift = shift_for(H.clock_states)
     lu = factorised(H.to_sparse(), shift)

@@ -20,13 +20,12 @@ from hamiltonians.memory import require_memory
 from hamiltonians.null_space import GroundSpace, ground_space
 from hamiltonians.result import GroundState
 from hamiltonians.solve import Request
-from hamiltonians.solvers.inverse import Eigenpairs, Excited, Map, assemble, finish, lanczos
+from hamiltonians.solvers.inverse import LANCZOS_VECTORS, Eigenpairs, Excited, Map, assemble, finish, lanczos
 
 _TOLERANCE = (
     1e-11  # change of the Rayleigh quotient in one iteration; the error left is smaller by the rate of about 1/15
 )
 _ITERATIONS = 60
-_LANCZOS_VECTORS = 20
 
 
 def solve(H: ClockHamiltonian, request: Request) -> GroundState:
@@ -69,7 +68,7 @@ def solve(H: ClockHamiltonian, request: Request) -> GroundState:
 def _by_lanczos(H: ClockHamiltonian, ground: GroundSpace, request: Request) -> GroundState:
     steps = H.steps.data().cast(H.dtype)
     require_memory(
-        (_LANCZOS_VECTORS + 2 * request.k) * H.memory_estimate("vector"), "Lanczos vectors", "ask for fewer `k`"
+        (LANCZOS_VECTORS + 2 * request.k) * H.memory_estimate("vector"), "Lanczos vectors", "ask for fewer `k`"
     )
 
     def outside(count: int) -> Eigenpairs:

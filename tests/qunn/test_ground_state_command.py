@@ -34,6 +34,33 @@ FIXED_KEYS = {
 }
 
 
+#: arrays that `--save` never writes
+TAMPERED = [
+    ("H_indices", np.array([-1] * 25, np.int32)),
+    ("H_indices", np.full(25, 100, np.int32)),
+    ("H_data", np.array(["a"] * 25)),
+    ("options", np.array("[1]")),
+    ("options", np.array('{"space": "tape", "unknown": 1}')),
+    ("options", np.array('{"space": "configuration", "max_steps": "x"}')),
+    ("report", np.array("{}")),
+    ("report", np.array("5")),
+    ("energies", np.array([])),
+    ("energies", np.array(["a"])),
+    ("energies", np.array([[0.0]])),
+    ("energies", np.array([np.nan])),
+    ("energies", np.array([0j])),
+    ("gap", np.array(np.inf)),
+    ("degeneracy", np.array("many")),
+    ("psi_values", np.ones(9, bool)),
+    ("psi_values", np.ones((9, 1))),
+    ("psi_values", np.ones(9, np.float16)),
+    ("psi_values", np.zeros(9)),
+    ("psi_indices", np.arange(9)[::-1]),
+    ("machine", np.array("{}")),
+    ("format", np.array(2)),
+]
+
+
 @dataclass(frozen=True)
 class Outcome:
     status: int
@@ -138,7 +165,7 @@ def test_the_page_fits_a_narrow_terminal():
     parent, child = pty.openpty()
     environment = {**os.environ, "COLUMNS": "40", "TERM": "xterm", "NO_COLOR": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", "qunn.ground_state", INCREMENT], stdout=child, stderr=child, env=environment
+        [sys.executable, "-m", "qunn.ground_state", INCREMENT, "--quiet"], stdout=child, stderr=child, env=environment
     ) as running:
         os.close(child)
         text = b""
@@ -194,11 +221,17 @@ def test_a_reader_that_leaves_early_is_no_traceback():
         ([BB2, "--device", "cuda"], "--device"),
         ([BB2, "--solver", "sweep"], "sweep"),
         ([BB2, "--memory-limit", "lots"], "lots"),
-        ([BB2, "--memory-limit", "10"], "10 bytes are free"),
+        ([BB2, "--memory-limit", "10"], "10 bytes may be taken"),
         ([BB2, "--plot", "picture.bmp"], "picture.bmp"),
         ([BB2, "--save", "result.txt"], "result.txt"),
         ([BB2, "--save", "no_such_folder/result.npz"], "no_such_folder"),
         ([BB2, "--load", "result.npz"], "FILE"),
+        (["--load", "result.npz", "--space", "tape"], "--space"),
+        ([INCREMENT, "--space", "function", "--input-length", "40"], "inputs need"),
+        ([INCREMENT, "--space", "function", "--input-length", "1" + 30 * "0"], "input_length"),
+        ([BB2, "--memory-limit", 400 * "9"], "memory-limit"),
+        ([BB2, "--plot", ""], "--plot"),
+        ([BB2, "--save", ""], "--save"),
         (["--load", "no_such_file.npz"], "no_such_file.npz"),
         ([BB2, "--unknown"], "--unknown"),
         ([BB2, "--space", "tape", "--tape-cells", "100"], "2^63"),
@@ -290,6 +323,13 @@ def test_a_corrupted_file_is_caught(command, tmp_path):
     assert (command("--load", str(name)).status, "H_data" in command("--load", str(name)).err) == (2, True)
     np.savez(name, **{k: v for k, v in good.items() if k != "psi_values"})
     assert "psi_values" in command("--load", str(name)).err
+    for key, value in TAMPERED:
+        np.savez(name, **{**good, key: value})
+        outcome = command("--load", str(name), "--json")
+        assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1), (key, outcome.err)
+    for key, value in {"energies": good["energies"] + 1, "gap": good["gap"] / 2, "degeneracy": np.array("7")}.items():
+        np.savez(name, **{**good, key: value})
+        assert command("--load", str(name), "--json").status == 1, key
     name.write_bytes(b"not an archive")
     assert command("--load", str(name)).status == 2
     name.write_bytes(b"PK\x03\x04 broken")
@@ -336,6 +376,30 @@ def test_names_offered_are_the_names_known():
     assert module.SOLVERS == solve.SOLVERS
     assert set(module.FORMATS) == set(readers.FORMATS)
     assert set(solve.ENGINES) <= set(module.ENGINES)
+
+
+def test_list_and_explain_as_json(command):
+    assert len(command("--list", "--json").report["examples"]) >= 10
+    assert command("--explain", "gap", "--json").report["key"] == "gap"
+
+
+def test_closed_and_full_streams():
+    """Nothing that the shell does to the streams is a traceback."""
+    run_it = f"{sys.executable} -m qunn.ground_state"
+    for line, status in {
+        f"{run_it} {BB2} --json > /dev/full": 2,
+        f"{run_it} {BB2} --json >&-": 0,
+        f"{run_it} {BB2} 2>&-": 0,
+        f"{run_it} - <&-": 2,
+    }.items():
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=EXAMPLES.parent)
+        assert (done.returncode, "Traceback" in done.stderr) == (status, False), (line, done.stderr)
+
+
+def test_a_folder_is_no_file_to_write(command, tmp_path):
+    (tmp_path / "result.npz").mkdir()
+    outcome = command(BB2, "--save", str(tmp_path / "result.npz"), "--json")
+    assert (outcome.status, outcome.out, outcome.err.count("\n")) == (2, "", 1)
 
 
 def test_list_version_and_explain(command):

@@ -1,0 +1,24 @@
+"""Shared set-up: fixed seeds, and the repository's root on the path so that `tests.systems` can be imported."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+settings.register_profile(
+    "repeatable",
+    derandomize=True,  # the same examples in every run
+    deadline=None,  # the first call compiles
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20190613)

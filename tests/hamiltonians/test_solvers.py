@@ -1,0 +1,239 @@
+"""Every solver on every system it applies to, against LAPACK on the literal matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hamiltonians import ClockHamiltonian, InputError, MemoryEstimateError, ground_state
+from hamiltonians.memory import memory_limit
+from hamiltonians.result import GroundState
+from hamiltonians.solve import SOLVERS
+from hamiltonians.steps import HistorySteps
+from tests.systems.machines import BY_NAME, Case
+from tests.systems.step_lists import LISTS, SYSTEMS, System, degeneracy, gap, unit, unitary
+
+ALL = [s for s in SOLVERS if s != "auto"]
+KRYLOV = ("shift-invert", "lobpcg")
+NAMED = (
+    "1RB1LB_1LA1RZ-configuration",
+    "1RB1LB_1LA1RZ-tape",
+    "1RB1LB_1LA1RZ-tape-tape_cells=6",
+    "1LB1LZ_1RB0LA-tape",
+    "a_single_symbol-tape",
+    "halts_at_once-tape-tape_cells=2",
+    "one_step-tape",
+    "one_step-configuration",
+    "runs_of_different_length-function-input_length=2",
+    "runs_of_different_length-function-input_length=2-input=00",
+    "right_to_the_end,_left_to_the_start,_leaving_marks-function-input_length=1",
+)
+MACHINES = [BY_NAME[name] for name in NAMED]
+EVERYTHING: list[Case | System] = [*MACHINES, *SYSTEMS]
+
+# a solver promises residuals below 1e-6 of the gap; an energy is then wrong by less than the square of that over the
+# distance to the next one, and Rayleigh-Ritz energies are sums of squares with relative rounding
+ENERGY = 1e-10
+ORTHONORMAL = 1e-10
+
+
+def applies(solver: str, system: Case | System, k: int) -> bool:
+    H = system.H
+    if solver == "sweep":
+        return H.steps.unitary
+    return solver not in KRYLOV or H.dimension >= 5 * (min(k, H.dimension) + 1)
+
+
+def embedded(result: GroundState, n: int) -> np.ndarray:
+    """States on all rows, whether given in block form or not."""
+    if result.indices is None:
+        return result.states
+    assert np.all(np.diff(result.indices) > 0)
+    states = np.zeros((n, result.states.shape[1]), result.states.dtype)
+    states[result.indices] = result.states
+    return states
+
+
+def assert_low_end(result: GroundState, system: Case | System, k: int) -> None:
+    matrix, spectrum = system.matrix, system.spectrum
+    n = len(matrix)
+    k = min(k, n)
+    assert result.converged, result.message
+    assert result.energies.shape == (k,)
+    np.testing.assert_allclose(result.energies, spectrum[:k], rtol=0, atol=ENERGY)
+    assert np.all(np.diff(result.energies) >= -ENERGY)
+    assert result.degeneracy == degeneracy(spectrum)
+    expected = gap(spectrum)
+    assert (result.gap is None) == (expected is None)
+    if expected is not None:
+        assert result.gap == pytest.approx(expected, rel=1e-9)
+
+    states = embedded(result, n)
+    assert states.shape == (n, k)
+    np.testing.assert_allclose(states.conj().T @ states, np.eye(k), rtol=0, atol=ORTHONORMAL)
+    residuals = np.linalg.norm(matrix @ states - states * result.energies, axis=0)
+    assert residuals.max() <= max(1e-6 * (expected or 0), 1e-12)
+    assert result.residual == pytest.approx(residuals[0], abs=1e-13)
+    for i in range(k):
+        np.testing.assert_array_equal(result.state(i).dense(system.H), states[:, i])
+
+
+def _runs() -> list[object]:
+    """Every solver and system, k = 1 and 4, above the degeneracy, and above the dimension."""
+    runs = []
+    for system in EVERYTHING:
+        d = degeneracy(system.spectrum)
+        for k in sorted({1, 4, d + 2, system.H.dimension + 3}):
+            for solver in ALL:
+                if applies(solver, system, k):
+                    runs.append(pytest.param(solver, system, k, id=f"{solver}-{system}-{k}"))
+    return runs
+
+
+@pytest.mark.parametrize(("solver", "system", "k"), _runs())
+def test_low_end(solver: str, system: Case | System, k: int) -> None:
+    assert_low_end(ground_state(system.H, k, solver), system, k)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("system", EVERYTHING, ids=str)
+def test_auto_chooses_what_applies(system: Case | System) -> None:
+    result = ground_state(system.H)
+    named = {"components": isinstance(system, Case) or system.path_like, "sweep": system.H.steps.unitary}
+    expected = next((name for name, fits in named.items() if fits), "dense")
+    assert result.solver == f"{expected} (chosen by auto)"
+    assert_low_end(result, system, 4)
+
+
+@pytest.mark.parametrize("system", EVERYTHING[::3], ids=str)
+def test_fewer_vectors_than_energies(system: Case | System) -> None:
+    k = min(4, system.H.dimension)
+    result = ground_state(system.H, 4, vectors=1)
+    assert embedded(result, system.H.dimension).shape == (system.H.dimension, 1)
+    np.testing.assert_allclose(result.energies, system.spectrum[:k], rtol=0, atol=ENERGY)
+
+
+# ------------------------------------------------------------------------------------ hard spectra
+
+
+def _stacked(d: int, T: int, *, same: bool) -> System:
+    """d copies of one path, exactly: every eigenvalue d-fold."""
+    from tests.systems.step_lists import StepList
+
+    rng = np.random.default_rng(d)
+    steps = [np.eye(d) if same else unitary(d, rng) for _ in range(T)]
+    return System(StepList(f"{d} copies", steps, steps), None, "identical" if same else "turned")
+
+
+COPIES = [_stacked(12, 7, same=True), _stacked(12, 7, same=False), _stacked(3, 40, same=False)]
+
+
+@pytest.mark.parametrize(
+    ("solver", "system", "k"),
+    [
+        pytest.param(solver, system, k, id=f"{solver}-{system}-{k}")
+        for solver in ALL
+        for system in COPIES
+        for k in (1, 5, 12, 13, 17)
+        if applies(solver, system, k)
+    ],
+)
+def test_no_copy_is_missed(solver: str, system: System, k: int) -> None:
+    assert_low_end(ground_state(system.H, k, solver), system, k)  # type: ignore[arg-type]
+
+
+def test_lobpcg_where_it_breaks_down() -> None:
+    """The preconditioner is the exact inverse, so that the search directions become dependent after a step or two."""
+    system = next(s for s in SYSTEMS if s.steps.name == "rank one, chained" and s.label == "free")
+    for seed in range(6):
+        assert_low_end(ground_state(system.H, 4, "lobpcg", seed=seed), system, 4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("solver", ["sweep", "shift-invert", "lobpcg"])
+def test_seeds_change_nothing_but_the_basis(solver: str, seed: int) -> None:
+    assert_low_end(ground_state(COPIES[1].H, 4, solver, seed=seed), COPIES[1], 4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("solver", ["components", "sweep", "shift-invert", "lobpcg"])
+@pytest.mark.parametrize("T", [300])
+def test_a_small_gap(solver: str, T: int) -> None:
+    """Gap 1e-4 against ‖H‖ = 4, with H_in: energies keep their relative accuracy."""
+    rng = np.random.default_rng(T)
+    H = ClockHamiltonian.from_steps([unitary(2, rng) for _ in range(T)], unit(2, rng))
+    result = ground_state(H, 1, solver)  # type: ignore[arg-type]
+    assert result.converged, result.message
+    assert result.gap == pytest.approx(4 * np.sin(np.pi / (2 * T + 3) / 2) ** 2, rel=1e-8)
+    assert abs(result.energies[0]) < 1e-15
+    assert result.degeneracy == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["sweep", "shift-invert", "components"])
+def test_a_larger_circuit(solver: str) -> None:
+    """8,020 rows, the ground space 20-fold."""
+    system = _stacked(20, 400, same=False)
+    result = ground_state(system.H, 3, solver)  # type: ignore[arg-type]
+    assert result.converged, result.message
+    assert result.degeneracy == 20
+    assert result.gap == pytest.approx(4 * np.sin(np.pi / 401 / 2) ** 2, rel=1e-8)
+    H, states = system.H, embedded(result, system.H.dimension)
+    for energy, psi in zip(result.energies, states.T, strict=True):
+        assert np.linalg.norm(H.to_sparse() @ psi - energy * psi) <= 1e-6 * result.gap
+
+
+# ------------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"solver": "guess"}, "`solver` must be one of"),
+        ({"engine": "abacus"}, "`engine` must be one of"),
+        ({"k": 0}, "`k` must be an integer, at least 1"),
+        ({"k": -2}, "`k` must be an integer, at least 1"),
+        ({"k": 2, "vectors": 3}, "`vectors` must be from 1 to k = 2"),
+        ({"k": 2, "vectors": 0}, "`vectors` must be"),
+    ],
+)
+def test_bad_requests(options: dict[str, object], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        ground_state(SYSTEMS[0].H, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("system", [s for s in EVERYTHING if not s.H.steps.unitary], ids=str)
+def test_sweep_needs_unitary_steps(system: Case | System) -> None:
+    with pytest.raises(InputError, match="needs unitary steps"):
+        ground_state(system.H, solver="sweep")
+
+
+@pytest.mark.parametrize("solver", KRYLOV)
+def test_krylov_methods_need_rows(solver: str) -> None:
+    H = ClockHamiltonian.from_steps([np.eye(3)])
+    with pytest.raises(InputError, match="so few rows"):
+        ground_state(H, 4, solver)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("solver", ["dense", "shift-invert", "lobpcg"])
+def test_huge_matrices_are_refused_at_once(solver: str) -> None:
+    H = ClockHamiltonian(HistorySteps(47_176_870), "configuration")
+    with pytest.raises(MemoryEstimateError, match="free"):
+        ground_state(H, solver=solver)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("solver", ALL)
+def test_a_low_limit_is_obeyed(solver: str) -> None:
+    system = next(s for s in SYSTEMS if s.steps.name == "gates on four qubits" and s.label == "free")
+    token = memory_limit.set(100)
+    try:
+        with pytest.raises(MemoryEstimateError, match="free"):
+            ground_state(system.H, solver=solver)  # type: ignore[arg-type]
+    finally:
+        memory_limit.reset(token)
+
+
+def test_initial_within_its_own_tolerance_is_still_a_ground_state() -> None:
+    """A norm that is accepted as 1 must not cost the ground state."""
+    steps = next(s for s in LISTS if s.name == "complex unitaries")
+    x = unit(steps.d, np.random.default_rng(0)) * (1 - 9e-13)
+    H = ClockHamiltonian.from_steps(steps.steps, x)
+    assert ground_state(H, 1).degeneracy == 1
