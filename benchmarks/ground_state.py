@@ -209,14 +209,14 @@ def measure_command(command: Sequence[str], limited: bool = False) -> Measured:
 
 
 def run_series(
-    kind: str, sizes: Sequence[int], repeats: int, before: list[dict[str, Any]]
+    kind: str, sizes: Sequence[int], repeats: int, before: list[dict[str, Any]], peers_wanted: Sequence[str]
 ) -> Iterator[list[dict[str, Any]]]:
     """Some sizes of one series, ours and the peers in turn; yields the lines of each size.
 
     A peer that has met its bound at a smaller size, in this run or in the lines from before, is not run again.
     """
     stopped = {r["who"] for r in before if r["series"] == kind and r["bound"] and r["rows"] < min(sizes, default=0)}
-    alive = [peer for peer in PEERS if peer not in stopped]
+    alive = [peer for peer in peers_wanted if peer not in stopped]
     for rows in sizes:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "H.npz")
@@ -339,6 +339,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", choices=[*SERIES, "commands"], default=[*SERIES, "commands"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ground_state.json")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     given = parser.parse_args()
     where = machine()
     print(f"{where['cpu']}, {where['cores']} cores, {where['memory_bytes'] / 1e9:.0f} GB, {where['versions']}")
@@ -348,7 +349,7 @@ def main() -> None:
     for kind in [part for part in SERIES if part in given.parts]:
         print(kind)
         sizes = [r for r in SERIES[kind] if given.least_rows <= r <= given.most_rows]
-        for size in run_series(kind, sizes, given.repeats, lines):
+        for size in run_series(kind, sizes, given.repeats, lines, given.peers):
             lines = merged(lines, size)
             write(given.out, where, lines)
         print(f"  our time grows as rows to the power {exponent(lines, kind)} from 10^6 rows on")

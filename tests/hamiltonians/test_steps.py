@@ -122,7 +122,7 @@ REFUSED = {
     "an image below -1": ([np.array([0, -2])], {}, r"steps\[0\].*-2"),
     "gates without a number of qubits": ([Gate(X, (0,))], {}, "n_qubits"),
     "gates and matrices": ([Gate(X, (0,)), np.eye(4)], {"n_qubits": 2}, "all gates or no gates"),
-    "one qubit": ([Gate(X, (0,))], {"n_qubits": 1}, "at least 2"),
+    "one qubit": ([Gate(X, (0,))], {"n_qubits": 1}, "from 2 "),
     "a qubit that is not there": ([Gate(CNOT, (0, 2))], {"n_qubits": 2}, r"steps\[0\].qubits"),
     "a negative qubit": ([Gate(CNOT, (0, -1))], {"n_qubits": 2}, r"steps\[0\].qubits"),
     "a qubit twice": ([Gate(CNOT, (1, 1))], {"n_qubits": 2}, r"steps\[0\].qubits"),

@@ -227,7 +227,7 @@ def test_a_reader_that_leaves_early_is_no_traceback():
         ([BB2, "--save", "no_such_folder/result.npz"], "no_such_folder"),
         ([BB2, "--load", "result.npz"], "FILE"),
         (["--load", "result.npz", "--space", "tape"], "--space"),
-        ([INCREMENT, "--space", "function", "--input-length", "40"], "inputs need"),
+        ([INCREMENT, "--space", "function", "--input-length", "40"], "600.0 TiB needed"),
         ([INCREMENT, "--space", "function", "--input-length", "1" + 30 * "0"], "input_length"),
         ([BB2, "--memory-limit", 400 * "9"], "memory-limit"),
         ([BB2, "--plot", ""], "--plot"),
