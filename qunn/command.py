@@ -42,7 +42,13 @@ def common_options(command: F) -> F:
     return command
 
 
-class Size(click.ParamType[int]):
+if TYPE_CHECKING:
+    _IntegerType = click.ParamType[int]
+else:
+    _IntegerType = click.ParamType  # takes no argument at run time before click 8.2
+
+
+class Size(_IntegerType):
     """A number of bytes such as 800M, 4G or 4GiB; powers of 1,024."""
 
     name = "SIZE"
