@@ -17,12 +17,13 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/python -m qunn.ground_state examples/binary_increment.json --plot demo.png
 
+# two workers on two cores: BLAS threads beside them would wait for each other, and small matrices need none
 test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 format: $(READY)
 	$(BIN)/ruff format .
