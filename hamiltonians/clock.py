@@ -363,10 +363,14 @@ class ClockHamiltonian:
         if start is None:
             raise InputError("`x` must be given: without `initial` every x has a history state", "x")
         X = np.empty((self.clock_states, self.d), np.result_type(self.dtype, start.dtype))
-        X[0] = start
+        self.fill_history(X, start)
+        return self.data_major(X)
+
+    def fill_history(self, X: NDArray[Any], x: NDArray[Any]) -> None:
+        """Overwrite X, shape (T+1, d) clock-major, with the history state of the data vector x."""
+        X[0] = x
         kernels.sweep_history(self.steps.data().cast(X.dtype), X)
         X /= np.sqrt(self.clock_states)
-        return self.data_major(X)
 
     def history(self) -> SparseState:
         """The history state of a machine as its non-zero rows.

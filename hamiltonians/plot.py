@@ -41,7 +41,8 @@ def plot(path: str | os.PathLike[str], H: ClockHamiltonian, psi: SparseState, re
     InputError : another suffix, or a Hamiltonian that does not come from a machine.
     """
     suffix = Path(path).suffix.lower().lstrip(".")
-    check_suffix(path)
+    if suffix not in FORMATS:
+        raise InputError(f"`--plot` must end in {one_of('.' + f for f in FORMATS)}, but is {str(path)!r}", "plot")
     if H.readout is None:
         raise InputError("`plot` must have a machine's Hamiltonian: plain steps have no tape", "plot")
     figure = Figure(figsize=(10, 5.2), layout="constrained")
@@ -51,13 +52,6 @@ def plot(path: str | os.PathLike[str], H: ClockHamiltonian, psi: SparseState, re
     figure.suptitle(_title(report), fontsize=11)
     with written_atomically(path) as file:
         figure.savefig(file, format=suffix, dpi=150)
-
-
-def check_suffix(path: str | os.PathLike[str]) -> None:
-    """Refuse a picture's name whose suffix is no known format, before anything is computed."""
-    suffix = Path(path).suffix.lower().lstrip(".")
-    if suffix not in FORMATS:
-        raise InputError(f"`--plot` must end in {one_of('.' + f for f in FORMATS)}, but is {str(path)!r}", "plot")
 
 
 def draw_space_time(axes: Axes, H: ClockHamiltonian, psi: SparseState) -> None:

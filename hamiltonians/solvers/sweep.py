@@ -52,12 +52,9 @@ def solve(H: ClockHamiltonian, request: Request) -> GroundState:
     excited = _lowest_excited(H, ground, X, request)
     states = np.empty((H.dimension, request.vectors), H.dtype, order="F")
     energies, residuals = np.zeros(request.k), []
-    steps = H.steps.data().cast(H.dtype)
     for i, x in enumerate(ground.data_vectors(request.vectors, np.random.default_rng(request.seed)).T):
         request.progress("ground states", i, request.vectors)
-        X[0] = x
-        kernels.sweep_history(steps, X)
-        X /= np.sqrt(H.clock_states)
+        H.fill_history(X, x)
         energies[i] = H.bond_energies(X).sum()
         residuals.append(H.residual_clock_major(X, energies[i]))
         H.data_major(X, states[:, i])
@@ -66,7 +63,6 @@ def solve(H: ClockHamiltonian, request: Request) -> GroundState:
 
 
 def _by_lanczos(H: ClockHamiltonian, ground: GroundSpace, request: Request) -> GroundState:
-    steps = H.steps.data().cast(H.dtype)
     require_memory(
         (LANCZOS_VECTORS + 2 * request.k) * H.memory_estimate("vector"), "Lanczos vectors", "ask for fewer `k`"
     )
@@ -84,8 +80,7 @@ def _by_lanczos(H: ClockHamiltonian, ground: GroundSpace, request: Request) -> G
         columns = []
         for x in ground.data_vectors(inside, np.random.default_rng(request.seed)).T:
             X = np.empty((H.clock_states, H.d), H.dtype)
-            X[0] = x / np.sqrt(H.clock_states)
-            kernels.sweep_history(steps, X)
+            H.fill_history(X, x)
             columns.append(H.data_major(X))
         if count == inside:
             return Eigenpairs(np.stack(columns, axis=1), np.zeros(inside))

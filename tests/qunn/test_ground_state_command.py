@@ -369,13 +369,14 @@ def test_the_report_needs_neither_torch_nor_qiskit():
 
 
 def test_names_offered_are_the_names_known():
-    from hamiltonians import clock, readers, solve
+    from hamiltonians import clock, plot, readers, solve
     from qunn import ground_state as module
 
     assert module.SPACES == clock.SPACES
     assert module.SOLVERS == solve.SOLVERS
     assert set(module.FORMATS) == set(readers.FORMATS)
     assert set(solve.ENGINES) <= set(module.ENGINES)
+    assert tuple("." + suffix for suffix in plot.FORMATS) == module.PICTURES
 
 
 def test_list_and_explain_as_json(command):
