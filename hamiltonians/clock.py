@@ -396,7 +396,7 @@ class ClockHamiltonian:
         """
         from scipy.io import mmwrite
 
-        from hamiltonians.storage import written_atomically
+        from hamiltonians.files import written_atomically
 
         symmetry: Literal["hermitian", "symmetric"] = "hermitian" if self.dtype.kind == "c" else "symmetric"
         comment = f"clock Hamiltonian, space {self.space}, d = {self.d}, T = {self.T}; row = data * (T+1) + clock"

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from hamiltonians.clock import ClockHamiltonian
 from hamiltonians.errors import InputError, one_of
+from hamiltonians.files import written_atomically
 from hamiltonians.memory import in_figures
 from hamiltonians.report import Report
 from hamiltonians.state import SparseState, clock_slices
-from hamiltonians.storage import written_atomically
 
 FORMATS = ("png", "svg", "pdf")
 _CLOCK_ROWS = 600  # clock times drawn at most: more than a page's pixels

@@ -132,7 +132,7 @@ def _check_flags(given: dict[str, Any]) -> None:
     if save_file is not None and not save_file.endswith(".npz"):
         raise must_be("--save", "a name that ends in .npz", save_file)
     if plot_file is not None or save_file is not None:
-        from hamiltonians.storage import check_target
+        from hamiltonians.files import check_target
 
         for name in (plot_file, save_file):
             if name is not None:
