@@ -1,5 +1,60 @@
-"""The ODERNN family and the QUNN in torch, and the command lines; importing this loads no torch."""
+"""The ODERNN family in torch, and the project's command lines.
+
+Importing this package loads no torch, so that `python -m qunn.ground_state --help` answers at once.
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qunn.arnn import ARNN
+    from qunn.contractive import ContractiveRNN
+    from qunn.cwrnn import CWRNN
+    from qunn.members import as_odernn
+    from qunn.odernn import ODERNN
+    from qunn.readout import Readout
+    from qunn.reset_before_gru import ResetBeforeGRU
+    from qunn.storage import load, save
+    from qunn.tableau import ButcherTableau, tableaux
+    from qunn.torch_rnn import TorchRNN
+    from qunn.urnn import URNN
+
+_HOME = {
+    "ARNN": "arnn",
+    "ButcherTableau": "tableau",
+    "CWRNN": "cwrnn",
+    "ContractiveRNN": "contractive",
+    "ODERNN": "odernn",
+    "Readout": "readout",
+    "ResetBeforeGRU": "reset_before_gru",
+    "TorchRNN": "torch_rnn",
+    "URNN": "urnn",
+    "as_odernn": "members",
+    "load": "storage",
+    "save": "storage",
+    "tableaux": "tableau",
+}
+
+__all__ = [
+    "ARNN",
+    "CWRNN",
+    "ODERNN",
+    "URNN",
+    "ButcherTableau",
+    "ContractiveRNN",
+    "Readout",
+    "ResetBeforeGRU",
+    "TorchRNN",
+    "as_odernn",
+    "load",
+    "save",
+    "tableaux",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'qunn' has no attribute {name!r}")
+    return getattr(import_module(f"qunn.{_HOME[name]}"), name)

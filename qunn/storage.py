@@ -1,0 +1,165 @@
+"""Models on disk: a safetensors file whose metadata says how to build the module that its tensors belong to.
+
+Nothing in such a file is executed: the class is looked up in `CLASSES`, its arguments are JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import ABC, abstractmethod
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor, nn
+
+from hamiltonians.errors import InputError, must_be, one_of
+from hamiltonians.files import written_atomically
+
+FORMAT = "1"
+_DTYPES = {str(dtype): dtype for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128)}
+#: every class that can be saved, and the module it lives in
+CLASSES = {
+    "ARNN": "qunn.arnn",
+    "CWRNN": "qunn.cwrnn",
+    "ContractiveRNN": "qunn.contractive",
+    "ODERNN": "qunn.odernn",
+    "Readout": "qunn.readout",
+    "ResetBeforeGRU": "qunn.reset_before_gru",
+    "TorchRNN": "qunn.torch_rnn",
+    "URNN": "qunn.urnn",
+}
+_METADATA = ("format", "class", "arguments", "dtype")
+
+
+class Savable(nn.Module, ABC):
+    """A module that a file can hold: it knows its constructor's arguments and can be built from them."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, without device and dtype, as JSON can hold them.
+
+        Raises
+        ------
+        InputError : an argument, such as a callable, that no file can hold.
+        """
+
+    @classmethod
+    def from_config(cls, arguments: dict[str, Any], dtype: torch.dtype) -> Self:
+        """A new module from what `config` gave."""
+        return cls(**arguments, dtype=dtype)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the parameters and the constructor's arguments to a safetensors file (see `qunn.load`)."""
+        save(self, path)
+
+
+def save(model: Savable, path: str | os.PathLike[str]) -> None:
+    """Write `model` under `path`, which appears only when everything is written.
+
+    Metadata: `format`, `class`, `arguments` (the constructor's, as JSON) and `dtype`. Shared tensors are kept once;
+    complex ones as real with a last dimension of 2 (real, imaginary part), for safetensors has no complex128.
+
+    Raises
+    ------
+    InputError : a class, a dtype, or an argument such as a callable, that no file can hold; a path that cannot be
+        written.
+    """
+    name = type(model).__name__
+    if CLASSES.get(name) != type(model).__module__:
+        raise must_be("model", f"{one_of(CLASSES)}", name)
+    dtype = str(_dtype(model))
+    if dtype not in _DTYPES:
+        raise must_be("dtype", one_of(_DTYPES), dtype)
+    metadata = {"format": FORMAT, "class": name, "arguments": json.dumps(model.config()), "dtype": dtype}
+    tensors: dict[str, Tensor] = {}
+    seen: dict[tuple[int, tuple[int, ...], tuple[int, ...]], str] = {}
+    for key, value in model.state_dict().items():
+        owner = seen.setdefault((value.data_ptr(), tuple(value.shape), value.stride()), key)
+        if owner == key or value.numel() == 0:
+            tensors[key] = _as_real(value.detach()).cpu().contiguous()
+    with written_atomically(path) as file:
+        file.write(tensors_to_bytes(tensors, metadata))
+
+
+def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Any:
+    """The module that `save` wrote, on `device`, in the dtype it had.
+
+    Raises
+    ------
+    InputError : no such file, not a safetensors file, not one of this format, or tensors that do not fit.
+    """
+    if not Path(path).is_file():
+        raise must_be("file", "a saved model (safetensors)", str(path))
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            # numpy's copy is aligned; torch crashes on a complex128 tensor at an odd multiple of 8 bytes in the file
+            tensors = {key: torch.from_numpy(file.get_tensor(key).copy()) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: `file` must be a safetensors file, but it cannot be read: {error}", "file"
+        ) from error
+    if missing := [key for key in _METADATA if key not in metadata]:
+        raise InputError(f"{path}: `metadata` must hold {', '.join(_METADATA)}, but has no {missing[0]}", "metadata")
+    if metadata["format"] != FORMAT:
+        raise must_be("format", FORMAT, metadata["format"])
+    model = _build(metadata, str(path))
+    _fill(model, tensors, str(path))
+    return model.to(device)
+
+
+def _build(metadata: dict[str, str], path: str) -> nn.Module:
+    name = metadata["class"]
+    if name not in CLASSES:
+        raise must_be("class", one_of(CLASSES), name)
+    dtype = _DTYPES.get(metadata["dtype"])
+    if dtype is None:
+        raise must_be("dtype", one_of(_DTYPES), metadata["dtype"])
+    kind: type[Savable] = getattr(import_module(CLASSES[name]), name)
+    try:
+        arguments = json.loads(metadata["arguments"])
+        if not isinstance(arguments, dict):
+            raise must_be("arguments", "a JSON object", arguments)
+        return kind.from_config(arguments, dtype)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: `arguments` must be JSON, but: {error}", "arguments") from error
+    except (TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError) as error:  # or sizes
+        raise InputError(f"{path}: `arguments` must be those of {name}, but: {error}", "arguments") from error
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor], path: str) -> None:
+    expected = model.state_dict()
+    unknown = sorted(set(tensors) - set(expected))
+    if unknown:
+        raise InputError(f"{path}: `tensors` must be those of the model, but {unknown[0]!r} is not", "tensors")
+    pointers = {key: (v.data_ptr(), tuple(v.shape), v.stride()) for key, v in expected.items()}
+    filled = {pointers[key] for key in tensors}
+    for key, value in expected.items():
+        if key not in tensors and pointers[key] not in filled and value.numel():
+            raise InputError(f"{path}: `tensors` must hold {key!r}, but it is missing", "tensors")
+        if key in tensors:
+            given, fitting = tensors[key], _as_real(value)
+            if given.shape != fitting.shape or given.dtype != fitting.dtype:
+                shapes = f"{tuple(given.shape)} {given.dtype}, not {tuple(fitting.shape)} {fitting.dtype}"
+                raise InputError(f"{path}: `{key}` does not fit the model: {shapes}", "tensors")
+            if value.is_complex():
+                tensors[key] = torch.view_as_complex(given)
+    model.load_state_dict(tensors, strict=False)
+
+
+def _as_real(value: Tensor) -> Tensor:
+    return torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    """The widest dtype among the parameters and buffers."""
+    kinds = [t.dtype for t in model.state_dict().values() if t.is_floating_point() or t.is_complex()]
+    dtype = kinds[0] if kinds else torch.get_default_dtype()
+    for kind in kinds[1:]:
+        dtype = torch.promote_types(dtype, kind)
+    return dtype
