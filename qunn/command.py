@@ -34,7 +34,7 @@ def common_options(command: F) -> F:
         click.option("--quiet", is_flag=True, help="No progress and no messages on stderr."),
         click.option("--threads", type=click.IntRange(min=1), help="Threads at most; default: all cores."),
         click.option(
-            "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random start vectors."
+            "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of whatever is drawn at random."
         ),
         click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout and nothing else."),
     ):

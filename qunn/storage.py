@@ -83,7 +83,17 @@ def save(model: Savable, path: str | os.PathLike[str]) -> None:
         if owner == key or value.numel() == 0:
             tensors[key] = _as_real(value.detach()).cpu().contiguous()
     with written_atomically(path) as file:
-        file.write(tensors_to_bytes(tensors, metadata))
+        file.write(_in_order(tensors_to_bytes(tensors, metadata)))
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same file with its metadata sorted: safetensors writes them in random order, and equal models should be
+    equal files. A header of the same entries has the same length."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return data[:8] + text.ljust(length) + data[8 + length :]
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Any:

@@ -1,0 +1,138 @@
+"""The state of a training run on disk, so that a run killed at any moment goes on as if nothing had happened.
+
+`training.pt` alone is the truth: it holds the weights of the last and of the best epoch, the optimiser and every
+generator of random numbers, and it is replaced by one rename. `last.safetensors` and `best.safetensors` are copies for
+`qunn.load`; a kill between the renames leaves them an epoch behind, and resuming writes them anew from `training.pt`.
+The line of an epoch in `metrics.jsonl` is written before its `training.pt`; resuming cuts off what lies beyond.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hamiltonians.errors import InputError
+from hamiltonians.files import written_atomically
+
+FORMAT = 1
+STATE, LOG = "training.pt", "metrics.jsonl"
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class Progress:
+    """How far a run is; all zero and None before the first epoch.
+
+    Attributes
+    ----------
+    epoch : whole epochs done. best_epoch, best_loss : of the lowest validation loss. seconds : of training so far.
+    """
+
+    epoch: int = 0
+    best_epoch: int | None = None
+    best_loss: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class Checkpoint:
+    """Everything that the next epoch depends on.
+
+    Attributes
+    ----------
+    last, best : weights after the last and the best epoch; `best` is None before the first.
+    optimizer : its state_dict. order : the generator that shuffles the training data.
+    rng : a `rng_state` of every process.
+    """
+
+    progress: Progress
+    last: Weights
+    best: Weights | None
+    optimizer: dict[str, Any]
+    order: Tensor
+    rng: list[dict[str, Any]]
+
+    def save(self, folder: Path) -> None:
+        """Replace `training.pt` in the folder."""
+        content = dict(vars(self)) | {"progress": asdict(self.progress), "format": FORMAT}
+        with written_atomically(folder / STATE) as file:
+            torch.save(content, file)
+
+    @classmethod
+    def load(cls, folder: Path) -> Checkpoint:
+        """Read `training.pt`, tensors and plain types only.
+
+        Raises
+        ------
+        InputError : a file that cannot be read, or is none of this format.
+        """
+        path = folder / STATE
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            if content.pop("format") != FORMAT:
+                raise KeyError("format")
+            return cls(progress=Progress(**content.pop("progress")), **content)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path}: `file` must be the state of a training run, but cannot be read", STATE
+            ) from error
+
+
+def weights_of(module: torch.nn.Module) -> Weights:
+    """A copy of the module's weights on the CPU."""
+    return {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
+
+
+def rng_state(device: torch.device) -> dict[str, Any]:
+    """Of this process: torch's, CUDA's, numpy's and Python's generators, as tensors and plain types."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - a model may use the global generator
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "numpy": (name, torch.from_numpy(np.asarray(keys, np.int64)), *rest),
+        "python": random.getstate(),
+    }
+
+
+def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
+    """Go on from what `rng_state` gave."""
+    torch.set_rng_state(state["torch"])
+    if device.type == "cuda" and state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002 - see above
+    random.setstate(state["python"])
+
+
+def seed_all(seed: int, rank: int) -> None:
+    """Seed torch, numpy and Python; every process of a run draws its own dropout."""
+    derived = int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
+    torch.manual_seed(derived)
+    np.random.seed(derived)  # noqa: NPY002 - see above
+    random.seed(derived)
+
+
+def append_line(folder: Path, line: dict[str, Any]) -> None:
+    """Add an epoch to `metrics.jsonl`."""
+    with (folder / LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, allow_nan=False) + "\n")
+
+
+def cut_log(folder: Path, epoch: int) -> None:
+    """Drop what `metrics.jsonl` holds of epochs after this one, a line that a kill cut short among them."""
+    path = folder / LOG
+    if not path.exists():
+        return
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = lines[:epoch]
+    if kept != lines:
+        with written_atomically(path) as file:
+            file.writelines(kept)

@@ -1,0 +1,57 @@
+"""What determines a training run. Importing this loads no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from hamiltonians.errors import must_be, one_of
+
+DTYPES = ("float32", "float64")
+
+
+@final
+@dataclass(frozen=True)
+class Settings:
+    """What determines a run, beside its seed.
+
+    Attributes
+    ----------
+    batch_size : of all processes together. lr : of Adam. clip : the largest norm of a gradient, 0: any.
+    patience : epochs without a lower validation loss before a run stops, 0: never.
+    data_seed : of the task, the same for all seeds of a run.
+    """
+
+    model: str
+    task: str
+    hidden_size: int = 32
+    layers: int = 1
+    dropout: float = 0.0
+    batch_size: int = 32
+    lr: float = 1e-3
+    clip: float = 1.0
+    epochs: int = 100
+    patience: int = 20
+    dtype: str = "float32"
+    data_seed: int = 0
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_size", "layers", "batch_size", "epochs"):
+            _check(name, getattr(self, name), int, "an integer of at least 1", lambda x: x >= 1)
+        for name in ("patience", "data_seed"):
+            _check(name, getattr(self, name), int, "an integer of at least 0", lambda x: x >= 0)
+        _check("lr", self.lr, float, "a positive number", lambda x: 0 < x < math.inf)
+        _check("clip", self.clip, float, "a positive number, or 0 for none", lambda x: 0 <= x < math.inf)
+        _check("dropout", self.dropout, float, "a probability in [0, 1)", lambda x: 0 <= x < 1)
+        if self.dtype not in DTYPES:
+            raise must_be("--dtype", one_of(DTYPES), self.dtype)
+
+
+def _check(name: str, value: Any, kind: type, allowed: str, fits: Callable[[Any], bool]) -> None:
+    right = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    if not (right and fits(value)):
+        raise must_be("--" + name.replace("_", "-"), allowed, value)

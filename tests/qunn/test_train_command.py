@@ -1,0 +1,294 @@
+"""`python -m qunn.train`: streams, exit statuses, and a run that survives whatever happens to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+import qunn
+from qunn import Readout
+from qunn.command import run
+from qunn.implicit import NotConverged
+from qunn.models import MODELS
+from qunn.tasks import TASKS, task
+from qunn.train import main
+
+SMALL = ("--model", "gru", "--task", "sunspots", "--hidden-size", "4", "--lr", "0.01", "--task-option", "stride=4")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict:
+        return json.loads(self.out)
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line in this process: arguments -> exit status and both streams."""
+
+    def call(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["train", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as leaving:
+            run(main, "qunn.train")
+        out, err = capsys.readouterr()
+        return Outcome(leaving.value.code, out, err)
+
+    return call
+
+
+def lines_of(folder: Path) -> list[dict]:
+    """The log without its seconds."""
+    if not (folder / "metrics.jsonl").exists():
+        return []
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def weights_of(folder: Path) -> list[bytes]:
+    """The tensors' bytes; safetensors writes the metadata before them in no fixed order."""
+    contents = [(folder / name).read_bytes() for name in ("best.safetensors", "last.safetensors")]
+    return [content[8 + int.from_bytes(content[:8], "little") :] for content in contents]
+
+
+def test_a_run_says_its_score_beside_what_needs_no_training(command: Command, tmp_path: Path) -> None:
+    found = command(*SMALL, "--epochs", "3", "--seeds", "2", "--seed", "5", "--out", str(tmp_path / "run"), "--json")
+    assert (found.status, found.err) == (0, "")
+    report = found.report
+    assert report["seeds"] == [5, 6]
+    scores = [one["test"]["mse"] for one in report["runs"]]
+    assert report["test_mean"] == pytest.approx(sum(scores) / 2)
+    assert report["test_spread"] == pytest.approx(abs(scores[0] - scores[1]) / 2**0.5)
+    assert report["baselines"] == task("sunspots").test.baselines
+    assert report["diverged"] == []
+    assert report == json.loads((tmp_path / "run" / "summary.json").read_text())
+    for one in report["runs"]:
+        folder = Path(one["folder"])
+        assert [line["epoch"] for line in lines_of(folder)] == [1, 2, 3]
+        model = qunn.load(folder / "best.safetensors")
+        assert sum(p.numel() for p in model.parameters()) == report["parameters"]
+        assert one["seconds"] > 0
+    assert weights_of(Path(report["runs"][0]["folder"])) != weights_of(Path(report["runs"][1]["folder"]))
+
+
+def test_the_page_has_the_same_numbers(command: Command, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    page = command(*SMALL, "--epochs", "2", "--out", out)
+    report = command("--resume", "--out", out, "--json").report
+    assert (page.status, page.err) == (0, "")
+    assert re.search(rf"^test mse +{report['test_mean']:.5g}", page.out, re.MULTILINE)
+    assert re.search(rf"persistence +{report['baselines']['persistence']:.5g}", page.out)
+    assert re.search(rf"seasonal-naive +{report['baselines']['seasonal-naive']:.5g}", page.out)
+    assert f"{report['parameters']:,}" in page.out
+    assert report["test_spread"] is None
+
+
+def test_a_run_goes_on_with_its_settings(command: Command, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    one = command(*SMALL, "--epochs", "4", "--seeds", "2", "--out", str(whole), "--json").report
+    command(*SMALL, "--epochs", "1", "--out", str(parts))
+    two = command("--resume", "--epochs", "4", "--seeds", "2", "--lr", "0.01", "--out", str(parts), "--json").report
+    assert one["test_mean"] == two["test_mean"]
+    for seed in ("seed-0", "seed-1"):
+        assert weights_of(whole / seed) == weights_of(parts / seed)
+        assert lines_of(whole / seed) == lines_of(parts / seed)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--lr", "0.1"), "`--lr` must be left out, or 0.01 as the run was begun, but is 0.1"),
+        (("--model", "lstm"), "`--model` must be left out, or gru as the run was begun, but is 'lstm'"),
+        (("--task", "co2"), "`--task` must be left out, or sunspots as the run was begun, but is 'co2'"),
+        (("--seed", "1"), "`--seed` must be left out, or 0"),
+        (("--hidden-size", "8"), "`--hidden-size` must be left out, or 4"),
+        (("--task-option", "stride=5"), "`--task-option` must be left out, or {"),
+        (("--epochs", "1"), "`--epochs` must be at least 2, as the run was begun, but is 1"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_settings(
+    command: Command, tmp_path: Path, flags: tuple[str, ...], message: str
+) -> None:
+    out = str(tmp_path / "run")
+    command(*SMALL, "--epochs", "2", "--out", out)
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    found = command("--resume", "--out", out, *flags)
+    assert (found.status, found.out) == (2, "")
+    assert found.err.startswith(f"error: {message}")
+    assert found.err.count("\n") == 1
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+    assert command("--resume", "--out", out, "--task-option", "stride=4", "--hidden-size", "4").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--task", "adding", "--out", "x"), "`--model` must be given: one of rnn"),
+        (("--model", "gru", "--out", "x"), "`--task` must be given: one of adding"),
+        (("--model", "gru", "--task", "adding"), "`--out` must be given"),
+        (("--model", "mlp", "--task", "adding", "--out", "x"), "`model` must be one of"),
+        (("--model", "gru", "--task", "sums", "--out", "x"), "`task` must be one of"),
+        ((*SMALL, "--out", "x", "--lr", "nan"), "`--lr` must be a positive number, but is nan"),
+        ((*SMALL, "--out", "x", "--epochs", "0"), "`--epochs` must be an integer of at least 1, but is 0"),
+        ((*SMALL, "--out", "x", "--seeds", "0"), "`--seeds` must be an integer of at least 1, but is 0"),
+        ((*SMALL, "--out", "x", "--batch-size", "-3"), "`--batch-size`"),
+        ((*SMALL, "--out", "x", "--dtype", "float16"), "`--dtype` must be one of float32, float64"),
+        ((*SMALL, "--out", "x", "--device", "tpu"), "`--device` must be cpu or cuda"),
+        ((*SMALL, "--out", "x", "--task-option", "length"), "`--task-option` must be NAME=VALUE, but is 'length'"),
+        ((*SMALL, "--out", "x", "--task-option", "stride=2"), "`--task-option` must be given once for stride"),
+        ((*SMALL, "--out", "x", "--model-option", "h=1"), "`--model-option` must be one of (none), but is 'h'"),
+        ((*SMALL, "--out", "x", "--hidden-size", "10000000"), "`--hidden-size`, `--batch-size` or the data must be"),
+        ((*SMALL, "--out", "x", "--resume"), "`--resume` must be for the folder of an earlier run"),
+        ((*SMALL, "--out", "file"), "`--out` must be a new folder"),
+        ((*SMALL, "--out", "full"), "`--out` must be a new folder, or one of an earlier run with --resume"),
+        ((*SMALL, "--out", "file/below"), "file/below: `--out` must be a folder that can be made, but Not a directory"),
+        ((*SMALL, "--out", "broken", "--resume"), "broken/run.json: `run.json` must be one that this command wrote"),
+        ((*SMALL, "--out", "x", "--epochs", "many"), "Invalid value for '--epochs'"),
+    ],
+)
+def test_bad_input_is_one_line_and_makes_no_folder(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    for name in ("full", "broken"):
+        Path(name).mkdir()
+        (Path(name) / "run.json").write_text('{"format": 1}')
+    found = command(*arguments, "--json")
+    assert (found.status, found.out) == (2, "")
+    assert found.err.startswith(f"error: {message}")
+    assert found.err.count("\n") == 1
+    assert sorted(os.listdir()) == ["broken", "file", "full"]
+
+
+def test_divergence_is_status_1_and_one_line(command: Command, tmp_path: Path) -> None:
+    found = command(*SMALL, "--lr", "1e30", "--clip", "0", "--seeds", "2", "--out", str(tmp_path / "run"), "--json")
+    assert found.status == 1
+    assert found.report["diverged"] == [0, 1]
+    assert found.report["test_mean"] is None
+    assert found.err.splitlines()[0].startswith("error: seed 0 diverged in epoch 1: the ")
+    assert len(found.err.splitlines()) == 2
+    assert command("--resume", "--out", str(tmp_path / "run")).status == 1
+
+
+def test_implicit_stages_that_are_not_solved_are_status_1_and_one_line(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsolved(*_: object) -> None:
+        raise NotConverged("the implicit stages did not converge")
+
+    monkeypatch.setattr(Readout, "forward", unsolved)
+    found = command(*SMALL, "--epochs", "2", "--out", str(tmp_path / "run"))
+    assert found.status == 1
+    assert found.err.startswith("error: seed 0 diverged in epoch 1: the implicit stages did not converge; ")
+    assert found.err.count("\n") == 1
+
+
+def started(out: Path, *flags: str) -> subprocess.Popen[str]:
+    """A long run in a process of its own."""
+    arguments = [sys.executable, "-m", "qunn.train", *SMALL, "--epochs", "100000", "--patience", "0", "--out", str(out)]
+    return subprocess.Popen([*arguments, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_epochs(process: subprocess.Popen[str], folder: Path, epochs: int) -> None:
+    deadline = time.monotonic() + 120
+    log = folder / "metrics.jsonl"
+    while not log.exists() or log.read_text().count("\n") < epochs:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = started(out)
+    wait_for_epochs(process, out / "seed-0", 3)
+    process.send_signal(signal.SIGINT)
+    text, error = process.communicate(timeout=60)
+    assert (process.returncode, text) == (130, "")
+    told = re.fullmatch(
+        rf"error: interrupted; seed 0 is kept as after epoch (\d+); go on with --out {out} --resume\n", error
+    )
+    assert told, error
+    done = int(told.group(1))
+    kept = lines_of(out / "seed-0")[:done]
+    assert len(kept) == done >= 2
+    whole = command(*SMALL, "--epochs", str(done + 2), "--patience", "0", "--out", str(tmp_path / "whole"), "--json")
+    assert whole.status == 0
+    finish(out, done + 2)
+    assert command("--resume", "--out", str(out), "--json").report["test_mean"] == whole.report["test_mean"]
+    assert lines_of(out / "seed-0") == lines_of(tmp_path / "whole" / "seed-0")
+    assert weights_of(out / "seed-0") == weights_of(tmp_path / "whole" / "seed-0")
+
+
+def finish(out: Path, epochs: int) -> None:
+    """Let a run that was begun with too many epochs end after so many."""
+    plan = json.loads((out / "run.json").read_text())
+    plan["settings"]["epochs"] = epochs
+    (out / "run.json").write_text(json.dumps(plan))
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_kill_9_leaves_a_run_that_goes_on(command: Command, tmp_path: Path, after: int) -> None:
+    out = tmp_path / "run"
+    process = started(out)
+    wait_for_epochs(process, out / "seed-0", after)
+    process.kill()
+    process.communicate(timeout=60)
+    epochs = len((out / "seed-0" / "metrics.jsonl").read_text().splitlines()) + 2
+    finish(out, epochs)
+    found = command("--resume", "--out", str(out), "--json")
+    whole = command(*SMALL, "--epochs", str(epochs), "--patience", "0", "--out", str(tmp_path / "whole"), "--json")
+    assert found.report["test_mean"] == whole.report["test_mean"]
+    assert lines_of(out / "seed-0") == lines_of(tmp_path / "whole" / "seed-0")
+    assert weights_of(out / "seed-0") == weights_of(tmp_path / "whole" / "seed-0")
+
+
+def test_list_shows_models_and_tasks(command: Command) -> None:
+    page = command("--list")
+    assert page.status == 0
+    report = command("--list", "--json").report
+    assert [one["name"] for one in report["models"]] == list(MODELS)
+    assert [one["name"] for one in report["tasks"]] == list(TASKS)
+    for one in (*report["models"], *report["tasks"]):
+        assert one["name"] in page.out
+        assert one["description"]
+
+
+def test_help_loads_no_torch() -> None:
+    code = "import sys, qunn.train; sys.exit(bool({'torch', 'lightning_fabric', 'pandas', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_threads_are_bounded(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []  # other tests keep their threads
+    monkeypatch.setattr("qunn.train.limit_threads", told.append)
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    found = command(*SMALL, "--epochs", "1", "--threads", "1", "--out", str(tmp_path / "run"), "--quiet")
+    assert (found.status, found.err, told) == (0, "", [1, 1])
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_and_version(command: Command, flag: str) -> None:
+    found = command(flag)
+    assert (found.status, found.err) == (0, "")
+    assert "qunn.train" in found.out
