@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,13 +24,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from host import machine
 
 SEED = 7
 TIME_LIMIT, MEMORY_LIMIT = 600, 16 * 10**9
@@ -315,23 +313,6 @@ def run_commands(repeats: int) -> list[dict[str, Any]]:
     return lines
 
 
-def machine() -> dict[str, Any]:
-    """What this was measured on."""
-    cpu = next(
-        (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), "?"
-    )
-    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "date": date.today().isoformat(),
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "memory_bytes": pages,
-        "system": platform.platform(),
-        "versions": {p: version(p) for p in ("numpy", "scipy", "numba", "quimb")}
-        | {"python": platform.python_version()},
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most-rows", type=float, default=1e8)
@@ -341,7 +322,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ground_state.json")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     given = parser.parse_args()
-    where = machine()
+    where = machine("numpy", "scipy", "numba", "quimb")
     print(f"{where['cpu']}, {where['cores']} cores, {where['memory_bytes'] / 1e9:.0f} GB, {where['versions']}")
     # what an earlier run saw of other sizes stays in the file; every size is measured whole, in one run
     lines: list[dict[str, Any]] = json.loads(given.out.read_text())["lines"] if given.out.exists() else []

@@ -20,23 +20,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
+from host import in_words, machine, peak_bytes, reset_peak
 
 BATCH, HIDDEN, INPUTS, STEP, SEED = 16, 64, 4, 0.01, 7
 SIZES = (10**3, 10**4, 10**5)
 METHODS = ("torch.nn.RNN", "leapfrog stored", "leapfrog reversible", "symplectic stored", "symplectic reversible")
-PROC = Path("/proc/self")
 
 
 def model(method: str) -> Any:
@@ -52,17 +49,6 @@ def model(method: str) -> Any:
     return ARNN(INPUTS, HIDDEN, scheme=name, h=STEP, reversible=mode == "reversible", return_sequence=False)
 
 
-def high_water_mark() -> int:
-    """Of this process's resident memory, in bytes, since its start or since `reset`."""
-    lines = PROC.joinpath("status").read_text().splitlines()
-    return next(int(x.split()[1]) * 1024 for x in lines if x.startswith("VmHWM"))
-
-
-def reset() -> None:
-    """Forget the high-water mark of importing (Linux, proc(5))."""
-    PROC.joinpath("clear_refs").write_text("5")
-
-
 def work(method: str, T: int) -> None:
     """The child: one forward and one backward pass, and one JSON object."""
     import torch
@@ -73,13 +59,13 @@ def work(method: str, T: int) -> None:
     net.zero_grad()
     imported = psutil.Process().memory_info().rss
     x = torch.randn(T, BATCH, INPUTS)
-    reset()
-    baseline = high_water_mark()
+    reset_peak()
+    baseline = peak_bytes()
     begin = time.perf_counter()
     loss = net(x)[0][-1].square().mean()
     loss.backward()
     seconds = time.perf_counter() - begin
-    peak = high_water_mark()
+    peak = peak_bytes()
     norm = max(float(p.grad.abs().max()) for p in net.parameters())
     answer = {"seconds": seconds, "imported_bytes": imported, "baseline_bytes": baseline, "peak_bytes": peak}
     print(
@@ -144,29 +130,12 @@ def slopes(lines: list[dict[str, Any]]) -> dict[str, float]:
     return found
 
 
-def machine() -> dict[str, Any]:
-    """What this was measured on."""
-    cpu = next(
-        (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), "?"
-    )
-    return {
-        "date": date.today().isoformat(),
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "system": platform.system(),
-        "versions": {"torch": version("torch"), "python": platform.python_version()},
-    }
-
-
 def page(where: dict[str, Any], lines: list[dict[str, Any]]) -> str:
     """The results as a Markdown page."""
-    versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
     text = [
         "# Training with memory that does not depend on the length",
         "",
-        f"Made by `benchmarks/reversible.py` on {where['date']}: {where['cpu']}, {where['cores']} cores,",
-        f"{where['memory_bytes'] / 1e9:.0f} GB; {versions}; {lines[0]['threads']} threads.",
+        f"Made by `benchmarks/reversible.py` on {in_words(where)}; {lines[0]['threads']} threads.",
         f"One forward and backward pass, batch {BATCH}, {HIDDEN} hidden features, {INPUTS} inputs, h = {STEP},",
         "float32, loss on the last output. Medians, and in brackets the least and the most. *Used*: the high-water",
         "mark of resident memory over the baseline, which holds the imported packages and the input. Ratios are pair",
@@ -205,7 +174,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "reversible.json")
     given = parser.parse_args()
-    where = machine()
+    where = machine("torch")
     lines: list[dict[str, Any]] = []
     given.out.parent.mkdir(exist_ok=True)
     for T in [size for size in SIZES if size <= given.most_steps]:
