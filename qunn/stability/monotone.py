@@ -25,6 +25,7 @@ from qunn.stability.realview import real_activation
 
 _VERTICES = 12  # σ acts on at most so many numbers where all 2^p ends of the slopes are tried
 _EPS = torch.finfo(torch.float64).eps
+_TRIED = 16  # of the points with the largest eigenvalues
 _SCALES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 
 
@@ -89,7 +90,7 @@ def monotonicity(f: StageField, metric: Tensor | None, samples: int, generator: 
 
 def _gradient_form(f: StageField, P: Tensor) -> str | None:
     """P κ = -W† C with C ≥ 0 diagonal, σ non-decreasing."""
-    if not f.sigma.non_decreasing or (f.complex_ and not f.sigma.pointwise):
+    if not f.sigma.non_decreasing or not f.sigma.pointwise:
         return None
     left, right = P @ f.kappa, -f.W.mT  # [s, p] both; column j of the first must be C_j times column j of the second
     norms = (right * right).sum(0)
@@ -128,18 +129,23 @@ def _search(f: StageField, P: Tensor, samples: int, generator: torch.Generator) 
     y = torch.cat([centre.unsqueeze(0), y, y + centre])
     J = P @ f.jacobian(y)
     values, vectors = torch.linalg.eigh((J + J.mT) / 2)
-    best = int(values[:, -1].argmax())
-    largest = float(values[best, -1])
-    if not largest > 0:
-        return largest, None
-    v = vectors[best, :, -1]
+    tops = values[:, -1]
+    for i in tops.topk(min(_TRIED, len(tops))).indices.tolist():  # at a kink the steepest point may be none of a pair
+        witness = _pair(f, P, y[i], vectors[i, :, -1]) if float(tops[i]) > 0 else None
+        if witness is not None:
+            return float(tops.max()), witness
+    return float(tops.max()), None
+
+
+def _pair(f: StageField, P: Tensor, y: Tensor, v: Tensor) -> dict[str, Any] | None:
+    """y ± v times a step as a violation, if it is one by more than rounding."""
     for step in (0.1, 1e-2, 1e-3, 1e-4):
-        pair = torch.stack([y[best] + step * v, y[best] - step * v])
+        pair = torch.stack([y + step * v, y - step * v])
         value, apart = f(pair), P @ (pair[0] - pair[1])
         product = float((value[0] - value[1]) @ apart)
         if product > float((_errors(f, pair, value) * apart.abs()).sum()):
-            return largest, {"x": pair[0].tolist(), "y": pair[1].tolist(), "product": product}
-    return largest, None
+            return {"x": pair[0].tolist(), "y": pair[1].tolist(), "product": product}
+    return None
 
 
 def _errors(f: StageField, pair: Tensor, value: Tensor) -> Tensor:

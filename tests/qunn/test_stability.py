@@ -15,6 +15,7 @@ from hamiltonians import InputError
 from qunn import ARNN, CWRNN, ODERNN, URNN, ContractiveRNN, Readout, ResetBeforeGRU, TorchRNN, stability, tableaux
 from qunn.activations import ACTIVATIONS, Activation
 from qunn.coefficients import Scalar, Vector
+from qunn.equations import Equations
 from qunn.fields import AffineField, AntisymmetricField, DefiniteField, GradientField
 from qunn.implicit import Solver
 from qunn.stability import StabilityReport, StageField, measure, monotonicity
@@ -244,10 +245,12 @@ def test_II_of_matrices_asks_for_the_symmetric_part() -> None:
     beta = torch.tensor([[1.0, 5.0], [-5.0, 1.0]], dtype=F64)
     good = report(gradient("backward_euler", size=2, beta=[beta]), pairs=8, steps=1)
     assert verdicts(good)["II"] == "proved"
-    bad = report(gradient("backward_euler", size=2, beta=[beta - 1.5 * torch.eye(2, dtype=F64)]), pairs=8, steps=1)
-    assert verdicts(bad)["II"] == "refuted"
-    assert bad.line("II").witness is not None
-    assert bad.line("II").witness["smallest_eigenvalue"] == pytest.approx(-0.5)
+    sheared = torch.tensor([[1.0, 5.0], [0.0, 1.0]], dtype=F64)  # eigenvalues 1 and 1
+    for wrong, smallest in ((beta - 1.5 * torch.eye(2, dtype=F64), -0.5), (sheared, -1.5)):
+        bad = report(gradient("backward_euler", size=2, beta=[wrong]), pairs=8, steps=1)
+        assert verdicts(bad)["II"] == "refuted"
+        assert bad.line("II").witness is not None
+        assert bad.line("II").witness["smallest_eigenvalue"] == pytest.approx(smallest)
 
 
 # --- the counterexamples of the spec: each refuted on the line where it should be ---
@@ -356,6 +359,12 @@ def test_whatever_else_is_not_of_the_form(change: dict[str, Any], said: str) -> 
     assert found.contractive is not True
 
 
+def test_a_block_that_the_input_overwrites_is_not_of_the_form() -> None:
+    found = report(gradient("backward_euler", x_block=True, input_size=1))
+    assert unproved(found) == {"form"}
+    assert found.line("form").detail == "the next input overwrites a block of Y"
+
+
 def test_the_identity_is_known_by_its_slope_and_not_by_its_name() -> None:
     def identity(v: Tensor) -> Tensor:
         return -v
@@ -425,6 +434,15 @@ def test_a_definite_field_may_separate_orbits_in_the_euclidean_norm() -> None:
     assert own.violations == 0
 
 
+def test_an_indefinite_M_is_no_inner_product() -> None:
+    M = torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=F64)
+    assert unproved(report(runge_kutta("backward_euler", -M))) == {"field"}
+    positive = torch.tensor([[2.0, 1.0], [1.0, 2.0]], dtype=F64)
+    for kappa in (None, 3.0, torch.tensor([2.0, 0.5], dtype=F64)):  # C of P κ = -W†C
+        assert report(runge_kutta("backward_euler", -positive, kappa)).contractive is True
+    assert unproved(report(runge_kutta("backward_euler", -positive, -1.0))) == {"field"}
+
+
 def test_a_hermitian_definite_field_is_proved_too() -> None:
     A = normal(3, 3, dtype=C128)
     found = report(runge_kutta("backward_euler", -(A @ A.mH + 0.1 * torch.eye(3)), h=0.5))
@@ -445,6 +463,16 @@ def test_slopes_between_their_ends_prove_what_is_no_gradient() -> None:
     assert unproved(report(runge_kutta("gauss2", skew))) == {"field"}
 
 
+def test_a_small_growth_is_measured() -> None:
+    """Euler's step of a rotation: a factor √(1 + h²) = 1 + 5e-5."""
+    skew = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=F64)
+    model = runge_kutta("euler", skew, sigma="identity", h=0.01)
+    found = report(model)
+    assert unproved(found) == {"I"}
+    check_witness(model, found)
+    assert found.layers[0].contraction.largest_step == pytest.approx(1.00005, abs=1e-8)
+
+
 def test_a_field_whose_slopes_are_too_many_is_sampled() -> None:
     W = -torch.eye(13, dtype=F64) + 1e-3 * normal(13, 13)
     found = report(runge_kutta("gauss2", W, sigma="leaky_relu"), pairs=8, steps=1)
@@ -461,8 +489,12 @@ def test_all_stages_need_one_common_inner_product() -> None:
     K, L = normal(2, 2), normal(5, 2, seed=3)
     both = report(runge_kutta("gauss2", [K, L, None], [-K.mT, -L.mT, None]))
     assert both.contractive is True
-    flipped = report(runge_kutta("gauss2", [K, L, None], [-K.mT, L.mT, None]))
-    assert unproved(flipped) == {"field"}
+    for flipped in (
+        runge_kutta("gauss2", [K, L, None], [-K.mT, L.mT, None]),
+        runge_kutta("gauss2", K, [-K.mT, K.mT, None]),
+        runge_kutta("gauss2", K, -K.mT, sigma=["tanh", "sin", "identity"]),
+    ):
+        assert unproved(report(flipped, samples=300)) == {"field"}
 
 
 @pytest.mark.parametrize("name", STABLE)
@@ -631,7 +663,12 @@ def test_one_refuted_layer_is_enough() -> None:
     assert found.contractive is False
     assert found.line("field", 1).verdict == "refuted"
     assert found.line("field", 0).verdict == "proved"
-    half_open = report(ODERNN.from_tableau("rk4", [good, GradientField(3, 3, dtype=F64)], 0.1), pairs=8, steps=1)
+    layers = [
+        Equations.from_field(tableaux[t], good if t == "gauss2" else GradientField(3, 3, dtype=F64), 0.1)
+        for t in ("gauss2", "rk4")
+    ]
+    half_open = report(ODERNN(layers), pairs=8, steps=1)
+    assert [layer.contractive for layer in half_open.layers] == [True, None]
     assert half_open.contractive is None
 
 

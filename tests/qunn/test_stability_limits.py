@@ -220,6 +220,64 @@ def test_a_large_shift_that_an_activation_undoes_is_not_refuted() -> None:
         assert monotonicity(f, None, 50, torch.Generator().manual_seed(seed)).verdict == "sampled"
 
 
+def test_a_shift_that_cancels_in_the_null_space_is_not_refuted() -> None:
+    """Wᵀb = 0, σ(z) = z - b, κ W antisymmetric: no point of size 1e10 is near, but b is."""
+    W = normal(6, 3)
+    Q, _ = torch.linalg.qr(torch.cat([W, normal(6, 3, seed=2)], 1))
+    b = 1e10 * Q[:, 3:] @ normal(3, seed=3)
+    S = torch.tensor([[0, 1.0, 2], [-1, 0, 3], [-2, -3, 0]], dtype=F64)
+    f = StageField(W, b, S @ torch.linalg.pinv(W), Activation("shift", lambda z: z - b, pointwise=False), False)
+    for seed in range(20):
+        assert monotonicity(f, None, 50, torch.Generator().manual_seed(seed)).verdict == "sampled"
+
+
+@pytest.mark.parametrize("pointwise", [False, True])
+def test_a_slope_proves_something_only_of_a_pointwise_function(pointwise: bool) -> None:
+    """z ↦ z turned round has no slope, whatever is claimed."""
+    sigma = Activation("flip", lambda z: z if pointwise else z.flip(-1), slope=(0.0, 1.0), pointwise=pointwise)
+    K = normal(2, 2)
+    for W, kappa in ((K, -K.mT), (-torch.eye(2, dtype=F64), None)):
+        verdict = verdicts(report(runge_kutta("gauss2", W, kappa, sigma=sigma)))["field"]
+        assert verdict == ("proved" if pointwise else "refuted")
+
+
+# --- rounding and the solver's tolerance are no violations ---
+
+
+def test_a_jump_of_any_size_is_no_violation() -> None:
+    """b_{n+1} moves all orbits alike; what is known of their distance afterwards is ε times the jump."""
+    model = gradient(b=[normal(3), normal(3), 1e8 * torch.ones(3, dtype=F64)])
+    assert report(model).contractive is True
+
+
+def test_stages_that_cancel_are_no_violation() -> None:
+    """-Kᵀrelu(K y + b) + Kᵀrelu(-K y + b) with b = 1e12: -2KᵀK y, known to ε b."""
+    K = 1e-4 * normal(2, 3)
+    W = torch.cat([K, -K])
+    b = 1e12 * torch.ones(4, dtype=F64)
+    found = report(runge_kutta("euler", W, -W.mT, b, "relu", 0.01))
+    assert unproved(found) == {"I"}
+    assert found.contractive is None
+
+
+@pytest.mark.parametrize(("size", "h"), [(1.0, 0.1), (1e-3, 100.0)])
+def test_a_fixed_point_that_is_stopped_early_is_no_violation(size: float, h: float) -> None:
+    """Gauss's step of a rotation keeps distances, and the stages' error is h times the tolerance."""
+    skew = size * torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=F64)
+    solver = Solver(method="fixed-point", tol=1e-3)
+    assert report(runge_kutta("gauss2", skew, sigma="identity", h=h, solver=solver), pairs=256).contractive is True
+    exact = report(runge_kutta("gauss2", skew, sigma="identity", h=h))
+    assert exact.layers[0].contraction.largest_step == pytest.approx(1, abs=1e-9)
+
+
+def test_a_large_metric_makes_rounding_no_violation() -> None:
+    """tanh is saturated almost everywhere: distances stay as they are up to rounding."""
+    M = 1e8 * torch.tensor([[1.0, 0.3], [0.3, 1.0]], dtype=F64)
+    found = report(runge_kutta("implicit_midpoint", -M, h=1e-12), pairs=256)
+    assert found.contractive is True
+    assert "inner product" in found.line("field").detail
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, F64, torch.complex64, C128], ids=str)
 def test_near_a_fixed_point_rounding_is_no_violation(dtype: torch.dtype) -> None:
     """Both orbits have arrived: their distance is rounding, and goes up and down."""
