@@ -9,28 +9,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qunn.arnn import ARNN
-    from qunn.contractive import ContractiveRNN
-    from qunn.cwrnn import CWRNN
+    from qunn.arnn.network import ARNN
     from qunn.members import as_odernn
+    from qunn.networks.contractive import ContractiveRNN
+    from qunn.networks.cwrnn import CWRNN
+    from qunn.networks.readout import Readout
+    from qunn.networks.reset_before_gru import ResetBeforeGRU
+    from qunn.networks.torch_rnn import TorchRNN
+    from qunn.networks.urnn import URNN
     from qunn.odernn import ODERNN
-    from qunn.readout import Readout
-    from qunn.reset_before_gru import ResetBeforeGRU
     from qunn.storage import load, save
     from qunn.tableau import ButcherTableau, tableaux
-    from qunn.torch_rnn import TorchRNN
-    from qunn.urnn import URNN
 
 _HOME = {
-    "ARNN": "arnn",
+    "ARNN": "arnn.network",
     "ButcherTableau": "tableau",
-    "CWRNN": "cwrnn",
-    "ContractiveRNN": "contractive",
+    "CWRNN": "networks.cwrnn",
+    "ContractiveRNN": "networks.contractive",
     "ODERNN": "odernn",
-    "Readout": "readout",
-    "ResetBeforeGRU": "reset_before_gru",
-    "TorchRNN": "torch_rnn",
-    "URNN": "urnn",
+    "Readout": "networks.readout",
+    "ResetBeforeGRU": "networks.reset_before_gru",
+    "TorchRNN": "networks.torch_rnn",
+    "URNN": "networks.urnn",
     "as_odernn": "members",
     "load": "storage",
     "save": "storage",

@@ -16,8 +16,8 @@ from torch.nn.utils import parametrize
 
 from hamiltonians.errors import InputError, must_be, one_of
 from qunn.activations import Activation, activation
+from qunn.arnn.parametrizations import Antisymmetric
 from qunn.coefficients import Source
-from qunn.parametrizations import Antisymmetric
 from qunn.sequence import check_size
 
 Factory = dict[str, Any]

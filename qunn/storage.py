@@ -24,14 +24,14 @@ FORMAT = "1"
 _DTYPES = {str(dtype): dtype for dtype in (torch.float32, torch.float64, torch.complex64, torch.complex128)}
 #: every class that can be saved, and the module it lives in
 CLASSES = {
-    "ARNN": "qunn.arnn",
-    "CWRNN": "qunn.cwrnn",
-    "ContractiveRNN": "qunn.contractive",
+    "ARNN": "qunn.arnn.network",
+    "CWRNN": "qunn.networks.cwrnn",
+    "ContractiveRNN": "qunn.networks.contractive",
     "ODERNN": "qunn.odernn",
-    "Readout": "qunn.readout",
-    "ResetBeforeGRU": "qunn.reset_before_gru",
-    "TorchRNN": "qunn.torch_rnn",
-    "URNN": "qunn.urnn",
+    "Readout": "qunn.networks.readout",
+    "ResetBeforeGRU": "qunn.networks.reset_before_gru",
+    "TorchRNN": "qunn.networks.torch_rnn",
+    "URNN": "qunn.networks.urnn",
 }
 _METADATA = ("format", "class", "arguments", "dtype")
 

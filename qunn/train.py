@@ -13,16 +13,16 @@ import click
 
 from hamiltonians.errors import InputError, must_be
 from qunn.command import BAD_INPUT, CHECK_FAILED, INTERRUPTED, LateProgress, common_options, limit_threads, run
-from qunn.models import MODELS, model_options
 from qunn.options import checked, parsed
-from qunn.settings import Settings
 from qunn.tasks import TASKS, task, task_options
+from qunn.training.models import MODELS, model_options
+from qunn.training.settings import Settings
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from qunn.tasks.definition import Task
-    from qunn.training import Outcome
+    from qunn.training.loop import Outcome
 
 RUN, SUMMARY = "run.json", "summary.json"
 FORMAT = 1
@@ -97,7 +97,7 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
     before = _read_plan(out) if given["resume"] else None
     plan = _plan(given, spoken, before)
     _limit_threads(given["threads"])
-    from qunn.training import close, make_fabric, new_model, train
+    from qunn.training.loop import close, make_fabric, new_model, train
 
     fabric = make_fabric(plan.device)
     fabric.launch()
@@ -223,7 +223,7 @@ def _make_folder(out: Path, plan: Plan, before: Plan | None) -> None:
 
 
 def _interrupted(fabric: Fabric, out: Path, seed: int) -> int:
-    from qunn.checkpoint import STATE, Checkpoint
+    from qunn.training.checkpoint import STATE, Checkpoint
 
     if fabric.is_global_zero:
         folder = _seed_folder(out, seed)
@@ -247,7 +247,7 @@ def _finish(given: dict[str, Any], out: Path, plan: Plan, data: Task, outcomes: 
     if given["as_json"]:
         print(text)
     else:
-        from qunn.train_page import print_summary
+        from qunn.training.page import print_summary
 
         print_summary(summary)
     for o in outcomes:
@@ -284,7 +284,7 @@ def summarised(out: Path, plan: Plan, data: Task, outcomes: list[Outcome]) -> di
 
 
 def _list(as_json: bool) -> int:
-    from qunn.train_page import print_list
+    from qunn.training.page import print_list
 
     listed = {
         "models": [{"name": name, "description": what, "options": own} for name, (what, own) in MODELS.items()],

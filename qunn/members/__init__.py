@@ -14,18 +14,18 @@ from torch import nn
 
 from hamiltonians.errors import must_be, one_of
 from qunn.activations import ACTIVATIONS
-from qunn.arnn import ARNN
-from qunn.cwrnn import CWRNN
+from qunn.arnn.network import ARNN
 from qunn.equations import Equations
 from qunn.members.anti_hermitian import AntiHermitianMember
 from qunn.members.arnn import ARNNMember
 from qunn.members.base import Member
 from qunn.members.gated import GRUMember, LSTMMember, ResetBeforeGRUMember
 from qunn.members.simple import CWRNNMember, ElmanMember, URNNMember
+from qunn.networks.cwrnn import CWRNN
+from qunn.networks.reset_before_gru import ResetBeforeGRU
+from qunn.networks.torch_rnn import TorchRNN
+from qunn.networks.urnn import MODRELU, URNN
 from qunn.odernn import ODERNN
-from qunn.reset_before_gru import ResetBeforeGRU
-from qunn.torch_rnn import TorchRNN
-from qunn.urnn import MODRELU, URNN
 
 MEMBERS: dict[str, type[Member]] = {
     member.kind: member

@@ -9,10 +9,10 @@ from torch.nn.utils import parametrize
 
 from hamiltonians.errors import must_be, one_of
 from qunn.activations import ACTIVATIONS
+from qunn.arnn.parametrizations import Antisymmetric, ImaginarySymmetric
 from qunn.coefficients import part
 from qunn.equations import Equations
 from qunn.members.base import Member
-from qunn.parametrizations import Antisymmetric, ImaginarySymmetric
 from qunn.sequence import check_size
 
 WEIGHTS = ("antisymmetric", "imaginary-symmetric")

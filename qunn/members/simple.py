@@ -11,7 +11,7 @@ from qunn.activations import ACTIVATIONS, Activation
 from qunn.coefficients import Diagonal, Method, part
 from qunn.equations import Equations
 from qunn.members.base import History, Member
-from qunn.urnn import MODRELU, modrelu
+from qunn.networks.urnn import MODRELU, modrelu
 
 
 @final

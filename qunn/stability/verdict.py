@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from hamiltonians.errors import must_be
-from qunn.arnn import ARNN
-from qunn.contractive import ContractiveRNN
+from qunn.arnn.linear_stability import LinearStability
+from qunn.arnn.network import ARNN
 from qunn.equations import Equations
 from qunn.implicit import NotConverged
-from qunn.linear_stability import LinearStability
 from qunn.members import as_odernn
+from qunn.networks.contractive import ContractiveRNN
+from qunn.networks.readout import Readout
 from qunn.odernn import ODERNN
-from qunn.readout import Readout
 from qunn.sequence import check_size
 from qunn.stability import conditions
 from qunn.stability.contraction import Contraction, measure

@@ -14,10 +14,10 @@ import qunn
 from hamiltonians import InputError
 from qunn import ContractiveRNN, stability, tableaux
 from qunn.activations import ACTIVATIONS
-from qunn.contractive import STABLE
 from qunn.equations import Equations
 from qunn.fields import AffineField, Field, GradientField
 from qunn.implicit import Solver
+from qunn.networks.contractive import STABLE
 
 F64, C128 = torch.float64, torch.complex128
 NON_DECREASING = [name for name, sigma in ACTIVATIONS.items() if sigma.non_decreasing]

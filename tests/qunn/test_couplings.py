@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from hamiltonians import InputError
-from qunn import stretch
 from qunn.activations import ACTIVATIONS, Activation
-from qunn.couplings import ReversalError, scan, unscan
-from qunn.schemes import SCHEMES, Recurrence
+from qunn.arnn import stretch
+from qunn.arnn.couplings import ReversalError, scan, unscan
+from qunn.arnn.schemes import SCHEMES, Recurrence
 from qunn.sequence import State
 
 REVERSIBLE = ("symplectic-euler", "leapfrog")

@@ -11,9 +11,9 @@ from torch import Tensor
 from hamiltonians import InputError
 from qunn import ARNN
 from qunn.activations import ACTIVATIONS
-from qunn.couplings import scan
-from qunn.linear_stability import linear_stability, propagation
-from qunn.schemes import SCHEMES, Recurrence
+from qunn.arnn.couplings import scan
+from qunn.arnn.linear_stability import linear_stability, propagation
+from qunn.arnn.schemes import SCHEMES, Recurrence
 
 F64, C128 = torch.float64, torch.complex128
 

@@ -15,8 +15,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import qunn
 from hamiltonians import InputError
+from qunn.networks.urnn import modrelu
 from qunn.sequence import SequenceModule
-from qunn.urnn import modrelu
 from tests.systems import rnn_reference as reference
 
 SUMS = 1e-13  # rounding of sums of some ten numbers of size 1, over some ten steps

@@ -791,6 +791,15 @@ def test_complex_fields_take_the_conjugate_transpose_and_activate_the_parts_by_t
     assert (A + A.T).abs().max() > 0.1
 
 
+def test_the_number_zero_and_nothing_are_the_same_coefficient() -> None:
+    zero, none = (
+        Equations(1, W=[random(3, 3), z], b=[z, z], V=[z, z], gamma=[z, z], alpha=[[z]], beta=[1.0])
+        for z in (0.0, None)
+    )
+    assert list(zero.structure.slots) == list(none.structure.slots) == ["W_1", "beta_1"]
+    assert torch.equal(answer(ODERNN(zero)), answer(ODERNN(none)))
+
+
 def test_a_network_may_consist_of_numbers_only() -> None:
     """It has no tensor that could tell its dtype: `.to` still does."""
     layer = Equations(1, W=[0.5, None], beta=[1.0], gamma=[0, 2.0], state_size=3)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from hamiltonians import InputError
-from qunn.parametrizations import Antisymmetric, ImaginarySymmetric, anti_hermitian_error
+from qunn.arnn.parametrizations import Antisymmetric, ImaginarySymmetric, anti_hermitian_error
 
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 

@@ -16,10 +16,10 @@ from qunn.coefficients import Diagonal, Vector
 from qunn.equations import Equations
 from qunn.fields import FunctionField, GradientField
 from qunn.implicit import NotConverged, Solver
+from qunn.networks.urnn import modrelu
 from qunn.stability import StageField, measure, monotonicity
 from qunn.stability.conditions import stage_fields
 from qunn.stability.definite import semidefinite
-from qunn.urnn import modrelu
 from tests.systems.stability_reference import (
     C128,
     F64,
@@ -211,6 +211,14 @@ def test_a_function_field_is_refuted_or_sampled() -> None:
     assert growing.line("field").verdict == "refuted"
 
 
+def test_a_steep_point_without_a_pair_hides_no_other() -> None:
+    """At y = 0 alone the slope of f_1 is 100, and no pair shows it; f_2 = y_2 expands everywhere."""
+    slopes = torch.tensor([-1.0, 1.0], dtype=F64)
+    field = FunctionField(lambda y: torch.where(y == 0, 100 * y, slopes * y), 2, dtype=F64)
+    found = report(ODERNN.from_tableau("euler", field, 0.01))
+    assert found.line("field").verdict == "refuted"
+
+
 def test_a_large_shift_that_an_activation_undoes_is_not_refuted() -> None:
     """σ(z) = z - 1e10 of W y + 1e10, W antisymmetric: the product is 0, and the rounding of 1e10 is no violation."""
     S = torch.tensor([[0, 1.0, 2], [-1, 0, 3], [-2, -3, 0]], dtype=F64)
@@ -246,15 +254,16 @@ def test_a_slope_proves_something_only_of_a_pointwise_function(pointwise: bool) 
 
 def test_a_jump_of_any_size_is_no_violation() -> None:
     """b_{n+1} moves all orbits alike; what is known of their distance afterwards is ε times the jump."""
-    model = gradient(b=[normal(3), normal(3), 1e8 * torch.ones(3, dtype=F64)])
+    skew = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=F64)  # Gauss's step of a rotation keeps distances
+    model = runge_kutta("gauss2", skew, b=[None, None, 1e8 * torch.ones(2, dtype=F64)], sigma="identity")
     assert report(model).contractive is True
 
 
 def test_stages_that_cancel_are_no_violation() -> None:
-    """-Kᵀrelu(K y + b) + Kᵀrelu(-K y + b) with b = 1e12: -2KᵀK y, known to ε b."""
+    """-Kᵀrelu(K y + b) + Kᵀrelu(-K y + b) with b = 1e13: -2KᵀK y, known to ε b."""
     K = 1e-4 * normal(2, 3)
     W = torch.cat([K, -K])
-    b = 1e12 * torch.ones(4, dtype=F64)
+    b = 1e13 * torch.ones(4, dtype=F64)
     found = report(runge_kutta("euler", W, -W.mT, b, "relu", 0.01))
     assert unproved(found) == {"I"}
     assert found.contractive is None

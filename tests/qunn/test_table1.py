@@ -20,9 +20,9 @@ from torch import nn
 
 from hamiltonians import InputError
 from qunn import ARNN, CWRNN, ODERNN, URNN, ContractiveRNN, ResetBeforeGRU, as_odernn
-from qunn.comparison import NETWORKS, PRINTED, SIZES, count, growth, qunn_growth, stability, table3
 from qunn.fields import AffineField, GradientField
-from qunn.orders import DEPTHS, orders, table1
+from qunn.table1.comparison import NETWORKS, PRINTED, SIZES, count, growth, qunn_growth, stability, table3
+from qunn.table1.orders import DEPTHS, orders, table1
 
 F64 = torch.float64
 
@@ -266,7 +266,7 @@ def test_help_says_what_the_columns_mean_at_once() -> None:
     assert done.returncode == 0
     for column in ("printed", "proofs", "as built", "exponent", "stability"):
         assert re.search(rf"^ +{column} ", done.stdout, re.MULTILINE)
-    code = "import sys, qunn.table1; sys.exit('torch' in sys.modules)"
+    code = "import sys, qunn.table1.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

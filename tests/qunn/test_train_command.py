@@ -20,9 +20,9 @@ import qunn
 from qunn import Readout
 from qunn.command import run
 from qunn.implicit import NotConverged
-from qunn.models import MODELS
 from qunn.tasks import TASKS, task
 from qunn.train import main
+from qunn.training.models import MODELS
 
 SMALL = ("--model", "gru", "--task", "sunspots", "--hidden-size", "4", "--lr", "0.01", "--task-option", "stride=4")
 

@@ -18,17 +18,17 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import qunn
-import qunn.training
+import qunn.training.loop
 from hamiltonians import files
 from hamiltonians.errors import InputError
 from qunn import Readout, TorchRNN
-from qunn.checkpoint import Checkpoint
-from qunn.models import MODELS, build, build_readout, model_options
 from qunn.monitored import Monitored
-from qunn.settings import Settings
 from qunn.tasks import Task, task
 from qunn.tasks.definition import METRICS
-from qunn.training import Outcome, make_fabric, train
+from qunn.training.checkpoint import Checkpoint
+from qunn.training.loop import Outcome, make_fabric, train
+from qunn.training.models import MODELS, build, build_readout, model_options
+from qunn.training.settings import Settings
 
 SETTINGS = Settings("gru", "sunspots", hidden_size=4, batch_size=37, epochs=4, lr=1e-2)
 
@@ -323,7 +323,7 @@ def test_invariants_of_a_monitored_core_are_logged(data: Task, tmp_path: Path, m
     def watched(_settings: Settings, _data: Task) -> Readout:
         return Readout(Watched("gru", 1, 4, batch_first=True), 1)
 
-    monkeypatch.setattr(qunn.training, "new_model", watched)
+    monkeypatch.setattr(qunn.training.loop, "new_model", watched)
     fit(SETTINGS, data, tmp_path)
     numbers = [line["invariants"]["norm"] for line in log_of(tmp_path)]
     last = Checkpoint.load(tmp_path).last["core.rnn.weight_hh_l0"]

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from hamiltonians.errors import must_be, one_of
+from qunn.networks.torch_rnn import TorchRNN
 from qunn.sequence import RecurrentLayer, SequenceModule, check_size
 from qunn.storage import CLASSES, Savable
-from qunn.torch_rnn import TorchRNN
 
 Core = SequenceModule | TorchRNN
 

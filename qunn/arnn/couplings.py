@@ -1,9 +1,9 @@
 """Scanning a sequence by couplings, with the gradient written out, and scanning it back.
 
-Time is cut into stretches of CHUNK steps (`qunn.stretch`). The input's projection, the slopes and the gradients of the
-weights are one product a stretch; the loop over couplings keeps what is truly sequential. The gradient goes through the
-stretches from the last to the first: through stored ones, or in reversible mode through ones that are recomputed from
-the state behind them, so that nothing is kept but the first and the last state.
+Time is cut into stretches of CHUNK steps (`qunn.arnn.stretch`). The input's projection, the slopes and the gradients of
+the weights are one product a stretch; the loop over couplings keeps what is truly sequential. The gradient goes through
+the stretches from the last to the first: through stored ones, or in reversible mode through ones that are recomputed
+from the state behind them, so that nothing is kept but the first and the last state.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from hamiltonians.errors import must_be
-from qunn.schemes import Recurrence
-from qunn.stretch import Stretch, Weights, to_grid
+from qunn.arnn.schemes import Recurrence
+from qunn.arnn.stretch import Stretch, Weights, to_grid
 
 
 class ReversalError(RuntimeError):

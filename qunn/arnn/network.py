@@ -23,10 +23,10 @@ from torch.nn.utils.rnn import PackedSequence
 from hamiltonians.errors import must_be, one_of
 from qunn.activations import ACTIVATIONS, Activation
 from qunn.activations import activation as as_activation
-from qunn.couplings import scan, unscan
-from qunn.linear_stability import LinearStability, linear_stability
-from qunn.parametrizations import Antisymmetric, ImaginarySymmetric, anti_hermitian_error
-from qunn.schemes import SCHEMES, Recurrence, Scheme
+from qunn.arnn.couplings import scan, unscan
+from qunn.arnn.linear_stability import LinearStability, linear_stability
+from qunn.arnn.parametrizations import Antisymmetric, ImaginarySymmetric, anti_hermitian_error
+from qunn.arnn.schemes import SCHEMES, Recurrence, Scheme
 from qunn.sequence import RecurrentLayer, SequenceModule, State, cascade, check_size, check_step
 
 WEIGHTS = ("antisymmetric", "imaginary-symmetric")
@@ -83,11 +83,11 @@ class ARNNLayer(RecurrentLayer):
         return W - self.diffusion * torch.eye(W.shape[0], dtype=W.dtype, device=W.device)
 
     def scan(self, x: Tensor, state: State, step: int) -> tuple[Tensor, State]:  # noqa: ARG002 - no clock in it
-        """All outputs and the last state; see `qunn.couplings.scan`."""
+        """All outputs and the last state; see `qunn.arnn.couplings.scan`."""
         return scan(self.run, x, state, self.matrix(), self.weight_in, self.bias)
 
     def unscan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """All outputs and the first state, from the last; see `qunn.couplings.unscan`."""
+        """All outputs and the first state, from the last; see `qunn.arnn.couplings.unscan`."""
         return unscan(self.run, x, state, self.matrix(), self.weight_in, self.bias)
 
     def reset_parameters(self) -> None:
@@ -114,7 +114,7 @@ class ARNN(SequenceModule):
     activation : σ, a name or a callable; on complex numbers a named one acts on real and imaginary parts separately.
     bias : whether there is a b.
     reversible : keep no states for the gradient but recompute them backwards, from states on a grid of multiples of
-        2^-fraction_bits below 2^(52 - fraction_bits) (see `qunn.stretch`). One layer's memory is then that of its
+        2^-fraction_bits below 2^(52 - fraction_bits) (see `qunn.arnn.stretch`). One layer's memory is then that of its
         input and output, independent of T with `return_sequence=False`. The gradient is that of the same rounded
         network with rounding taken as the identity. h_0 is rounded to the grid. The state is double precision
         whatever the dtype of the module, so that it can be carried on and reversed exactly.
@@ -128,7 +128,7 @@ class ARNN(SequenceModule):
     Raises
     ------
     InputError : an argument out of its range; an input or h_0 as in SequenceModule; states beyond the grid's range.
-    ReversalError : in the backward pass, when the recovered past is not the past (see `qunn.couplings`).
+    ReversalError : in the backward pass, when the recovered past is not the past (see `qunn.arnn.couplings`).
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from qunn.options import checked
 if TYPE_CHECKING:
     import torch
 
-    from qunn.readout import Core, Readout
+    from qunn.networks.readout import Core, Readout
 
 #: name -> (what it is in one line, its own options with their defaults)
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -68,7 +68,7 @@ def build_readout(
     name: str, input_size: int, hidden_size: int, output_size: int, *, last: bool = False, **options: Any
 ) -> Readout:
     """The core of that name under a linear read-out (`qunn.Readout`); options as for `build`."""
-    from qunn.readout import Readout
+    from qunn.networks.readout import Readout
 
     core = build(name, input_size, hidden_size, **options)
     return Readout(core, output_size, last=last, dtype=options.get("dtype"))
@@ -86,7 +86,7 @@ class _Wanted:
 
 
 def _torch(w: _Wanted) -> Core:
-    from qunn.torch_rnn import TorchRNN
+    from qunn.networks.torch_rnn import TorchRNN
 
     return TorchRNN(w.name, w.m, w.size, **w.common, **w.own)
 
@@ -94,14 +94,14 @@ def _torch(w: _Wanted) -> Core:
 def _urnn(w: _Wanted) -> Core:
     import torch
 
-    from qunn.urnn import URNN
+    from qunn.networks.urnn import URNN
 
     dtype = w.common["dtype"] or torch.get_default_dtype()
     return URNN(w.m, w.size, **w.common | {"dtype": dtype.to_complex() if w.own["complex"] else dtype})
 
 
 def _cwrnn(w: _Wanted) -> Core:
-    from qunn.cwrnn import CWRNN
+    from qunn.networks.cwrnn import CWRNN
 
     words = w.own["periods"].split(",")
     if not all(word.strip().isdecimal() for word in words):
@@ -110,20 +110,20 @@ def _cwrnn(w: _Wanted) -> Core:
 
 
 def _reset_before_gru(w: _Wanted) -> Core:
-    from qunn.reset_before_gru import ResetBeforeGRU
+    from qunn.networks.reset_before_gru import ResetBeforeGRU
 
     return ResetBeforeGRU(w.m, w.size, **w.common)
 
 
 def _arnn(w: _Wanted) -> Core:
-    from qunn.arnn import ARNN
+    from qunn.arnn.network import ARNN
 
     scheme: Any = w.name.removeprefix("arnn-")
     return ARNN(w.m, w.size, scheme=scheme, **w.common, **w.own)
 
 
 def _contractive(w: _Wanted) -> Core:
-    from qunn.contractive import ContractiveRNN
+    from qunn.networks.contractive import ContractiveRNN
 
     return ContractiveRNN(w.m, w.size, **w.common, **w.own)
 

@@ -1,4 +1,4 @@
-"""A stretch of time steps of (*) in `qunn.schemes`: forwards, backwards in time, and the adjoint of the couplings.
+"""A stretch of time steps of (*) in `qunn.arnn.schemes`: forwards, backwards in time, and the adjoint of the couplings.
 
 In floating point s_{j-1} = s_{j+1} - c_j σ(…) rounds, and a nonlinear network multiplies the error in every step. So
 the reversible mode keeps the states on a grid: float64 numbers that are multiples of 2^-f. The increment is rounded to
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hamiltonians.errors import InputError
 from qunn.activations import Activation
-from qunn.schemes import MANTISSA, Recurrence, Scheme
+from qunn.arnn.schemes import MANTISSA, Recurrence, Scheme
 
 
 @final

@@ -13,9 +13,9 @@ from typing import final
 import torch
 from torch import nn
 
-from qunn.cwrnn import CWRNN
 from qunn.members import as_odernn
-from qunn.urnn import URNN
+from qunn.networks.cwrnn import CWRNN
+from qunn.networks.urnn import URNN
 
 DEPTHS = (1, 2, 3, 4)
 Make = Callable[[int], nn.Module]

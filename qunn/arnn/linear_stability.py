@@ -19,8 +19,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from qunn.parametrizations import check_anti_hermitian
-from qunn.schemes import SCHEMES, Scheme
+from qunn.arnn.parametrizations import check_anti_hermitian
+from qunn.arnn.schemes import SCHEMES, Scheme
 
 
 @final

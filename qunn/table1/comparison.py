@@ -17,12 +17,12 @@ import torch
 from torch import nn
 
 from hamiltonians.errors import must_be
-from qunn.arnn import ARNN
-from qunn.cwrnn import CWRNN
+from qunn.arnn.network import ARNN
 from qunn.fields import GradientField
+from qunn.networks.cwrnn import CWRNN
+from qunn.networks.urnn import URNN
 from qunn.odernn import ODERNN
 from qunn.stability.verdict import report
-from qunn.urnn import URNN
 
 SIZES = (8, 16, 32, 64, 128)
 INPUT_SIZE = 1

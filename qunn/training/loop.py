@@ -24,7 +24,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from hamiltonians.errors import must_be
 from hamiltonians.files import written_atomically
-from qunn.checkpoint import (
+from qunn.implicit import NotConverged
+from qunn.monitored import Monitored
+from qunn.networks.readout import Readout
+from qunn.storage import save
+from qunn.tasks.definition import METRICS, Part, Task
+from qunn.training.checkpoint import (
     STATE,
     Checkpoint,
     Progress,
@@ -35,13 +40,8 @@ from qunn.checkpoint import (
     set_rng_state,
     weights_of,
 )
-from qunn.implicit import NotConverged
-from qunn.models import build_readout
-from qunn.monitored import Monitored
-from qunn.readout import Readout
-from qunn.settings import Settings
-from qunn.storage import save
-from qunn.tasks.definition import METRICS, Part, Task
+from qunn.training.models import build_readout
+from qunn.training.settings import Settings
 
 Report = Callable[[str, int, int | None], None]
 

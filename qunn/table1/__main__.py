@@ -11,8 +11,8 @@ import click
 from qunn.command import common_options, limit_threads, run
 
 if TYPE_CHECKING:
-    from qunn.comparison import Measured
-    from qunn.orders import Row
+    from qunn.table1.comparison import Measured
+    from qunn.table1.orders import Row
 
 _NOTHING = "-"
 
@@ -42,8 +42,8 @@ def main(**given: Any) -> int:
     limit_threads(given["threads"])
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])
-    from qunn.comparison import PRINTED, table3
-    from qunn.orders import table1
+    from qunn.table1.comparison import PRINTED, table3
+    from qunn.table1.orders import table1
 
     torch.manual_seed(given["seed"])
     first, third = table1(), table3(seed=given["seed"])
