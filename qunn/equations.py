@@ -2,101 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hamiltonians.errors import InputError, must_be
-from qunn.activations import Activation, activation
-from qunn.coefficients import Coefficient, Part, Source, Value, Vector, add_multiple, evaluated, multiply, part
+from qunn.activations import activation
+from qunn.coefficients import Coefficient, Part, Source, Value, Vector, evaluated, part
 from qunn.fields import Field
 from qunn.implicit import Map, Solved, Solver, solve
 from qunn.sequence import RecurrentLayer, State, check_size, check_step
+from qunn.stages import RightSides, Stage
 from qunn.structure import Structure
 from qunn.tableau import ButcherTableau
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """The right-hand side of one of Eqs. (2)-(4) at one moment; None stands for 0, in kappa for 1."""
-
-    sigma: Activation
-    delay: int
-    inner: int
-    W: Value | None
-    gamma: Value | None
-    kappa: Value | None
-    outside: list[tuple[int, Value]]  # (k, h α_qk)
-    inside: list[tuple[int, Value]]  # (k, h a_qk), summed before W_q acts
-
-    def evaluate(
-        self, drive: Tensor | None, K: Sequence[Tensor], history: Sequence[Tensor], carried: Tensor | None
-    ) -> Tensor:
-        """γ·carried + κ σ(W (Y + h Σ_k a_k K_k) + drive + h Σ_k α_k K_k), drive = b + V x."""
-        Y, z = history[self.delay], drive
-        if self.W is not None:
-            for k, value in self.inside:
-                Y = add_multiple(Y, value, K[k])
-            kind, W = self.W
-            if z is not None and z.dim() == 2 and kind == "full" and W.dim() == 2:
-                z = torch.addmm(z, Y, W.mT)
-            else:
-                z = multiply(self.W, Y) if z is None else z + multiply(self.W, Y)
-        for k, value in self.outside:
-            z = multiply(value, K[k]) if z is None else add_multiple(z, value, K[k])
-        if z is None or z.dim() == 1:
-            z = Y.new_zeros(Y.shape[0], self.inner) if z is None else z.expand(Y.shape[0], -1)
-        result = self.sigma(z)
-        if self.kappa is not None:
-            result = multiply(self.kappa, result)
-        if self.gamma is not None:
-            assert carried is not None
-            result = add_multiple(result, self.gamma, carried)
-        return result
-
-    def detached(self) -> _Stage:
-        """The same numbers without the graph they come from."""
-        return replace(
-            self,
-            W=_detached(self.W),
-            gamma=_detached(self.gamma),
-            kappa=_detached(self.kappa),
-            outside=[(k, (kind, _bare(c))) for k, (kind, c) in self.outside],
-            inside=[(k, (kind, _bare(c))) for k, (kind, c) in self.inside],
-        )
-
-
-def _detached(value: Value | None) -> Value | None:
-    return None if value is None else (value[0], _bare(value[1]))
-
-
-def _bare(c: Any) -> Any:
-    return c.detach() if isinstance(c, Tensor) else c
-
-
-@dataclass(frozen=True)
-class _RightSides:
-    """The right-hand sides of Eqs. (2)-(4) at one moment: everything but the K."""
-
-    stages: Sequence[_Stage]
-    drives: Sequence[Tensor | None]
-    history: tuple[Tensor, ...]
-
-    def evaluate(self, q: int, K: Sequence[Tensor]) -> Tensor:
-        """K_{q+1} of the K before it, or of all in a block; Y_{l+1} for q = n."""
-        carried = self.history[0] if q == len(self.stages) - 1 else K[q - 1] if q else None
-        return self.stages[q].evaluate(self.drives[q], K, self.history, carried)
-
-    def detached(self) -> _RightSides:
-        """The same numbers without the graph they come from."""
-        return _RightSides(
-            [stage.detached() for stage in self.stages],
-            [None if drive is None else drive.detach() for drive in self.drives],
-            tuple(Y.detach() for Y in self.history),
-        )
 
 
 class Equations(RecurrentLayer):
@@ -254,19 +174,6 @@ class Equations(RecurrentLayer):
             for parameter in self.parameters():
                 parameter.uniform_(-(self.state_size**-0.5), self.state_size**-0.5)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """`.double()`, `.to(…)` and the like of a complex layer change its precision: what is real in it stays real.
-
-        nn.Module would turn the real tensors complex, leave the complex ones out, or drop their imaginary parts.
-        """
-
-        def on_parts(t: Tensor) -> Tensor:
-            out = fn(torch.view_as_real(t.resolve_conj()) if t.is_complex() else t)
-            out = out.real if out.is_complex() else out
-            return torch.view_as_complex(out.contiguous()) if t.is_complex() else out
-
-        return super()._apply(on_parts if self.state_dtype.is_complex else fn, recurse)  # type: ignore[no-untyped-call]
-
     # --- reading ---
 
     @property
@@ -296,7 +203,7 @@ class Equations(RecurrentLayer):
         values = {name: self._constant(name, s) for name, s in self.structure.slots.items() if not s.moving}
         history = self._opened(state)
         drives = [self._drive(q, x, values) for q in range(1, self.n + 2)]
-        stages: list[_Stage] | None = None
+        stages: list[Stage] | None = None
         outputs = []
         for i in range(x.shape[0]):
             if self._skip:
@@ -310,7 +217,7 @@ class Equations(RecurrentLayer):
             if stages is None or moving:
                 stages = [self._stage(q, values) for q in range(1, self.n + 2)]
             now = [self._driven(q, drive, i, values) for q, drive in enumerate(drives, 1)]
-            right = _RightSides(stages, now, tuple(history))
+            right = RightSides(stages, now, tuple(history))
             history = [self._step(right, right.detached() if self.implicit else right), *history[:-1]]
             outputs.append(history[0][:, self.read])
         return torch.stack(outputs), self._closed(history)
@@ -338,7 +245,7 @@ class Equations(RecurrentLayer):
         now: Tensor = values[f"b_{q}"]
         return now if at is None else at + now
 
-    def _stage(self, q: int, values: dict[str, Any]) -> _Stage:
+    def _stage(self, q: int, values: dict[str, Any]) -> Stage:
         slots = self.structure.slots
 
         def now(name: str) -> Value | None:
@@ -346,7 +253,7 @@ class Equations(RecurrentLayer):
 
         sums = [(k, (slot.kind, self.h * values[name])) for k, name, slot in self.structure.couplings(q)]
         inside = self.structure.inside and q <= self.n
-        return _Stage(
+        return Stage(
             sigma=self.sigma[q - 1],
             delay=self.structure.delays[q - 1],
             inner=self.structure.inner[q - 1],
@@ -357,7 +264,7 @@ class Equations(RecurrentLayer):
             inside=sums if inside else [],
         )
 
-    def _step(self, right: _RightSides, loose: _RightSides) -> Tensor:
+    def _step(self, right: RightSides, loose: RightSides) -> Tensor:
         K: list[Tensor] = []
         for first, last, implicit in self.structure.blocks:
             if implicit:
@@ -367,12 +274,12 @@ class Equations(RecurrentLayer):
         return right.evaluate(self.n, K)
 
     def _solve(
-        self, right: _RightSides, loose: _RightSides, known: tuple[Tensor, ...], first: int, last: int
+        self, right: RightSides, loose: RightSides, known: tuple[Tensor, ...], first: int, last: int
     ) -> tuple[Tensor, ...]:
         """The stages of one block. The iteration works without the graph of what came before, or each step's gradient
         would walk back to the first one."""
 
-        def image(sides: _RightSides, known: tuple[Tensor, ...]) -> Map:
+        def image(sides: RightSides, known: tuple[Tensor, ...]) -> Map:
             return lambda unknown: tuple(sides.evaluate(q, [*known, *unknown]) for q in range(first, last))
 
         Y = right.history[0]

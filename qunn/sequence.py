@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,19 @@ class RecurrentLayer(nn.Module, ABC):
     @abstractmethod
     def reset_parameters(self) -> None:
         """Draw the parameters anew."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """`.double()`, `.to(…)` and the like change the precision: real tensors stay real, and complex ones complex.
+
+        nn.Module would turn a complex layer's real tensors complex, leave the others out, or drop imaginary parts.
+        """
+
+        def on_parts(t: Tensor) -> Tensor:
+            out = fn(torch.view_as_real(t.resolve_conj()) if t.is_complex() else t)
+            out = out.real if out.is_complex() else out
+            return torch.view_as_complex(out.contiguous()) if t.is_complex() else out
+
+        return super()._apply(on_parts, recurse)  # type: ignore[no-untyped-call]
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Self, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -118,21 +118,6 @@ class _URNNLayer(RecurrentLayer):
             return self.sigma(z)
         assert self.modrelu_bias is not None
         return modrelu(z, self.modrelu_bias)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """`.double()`, `.to(…)` and the like on a complex layer: nn.Module would change one of the dtypes only.
-
-        It converts real parameters to a real dtype, complex ones not at all, and to a complex dtype all of them.
-        """
-
-        def on_parts(t: Tensor) -> Tensor:
-            if not t.is_complex():
-                out = fn(t)
-                return out.real if out.is_complex() else out
-            parts = fn(torch.view_as_real(t))
-            return torch.view_as_complex((parts.real if parts.is_complex() else parts).contiguous())
-
-        return super()._apply(on_parts, recurse)  # type: ignore[no-untyped-call]
 
 
 @final
