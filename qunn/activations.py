@@ -52,7 +52,7 @@ class Activation:
     @property
     def named(self) -> bool:
         """Whether `activation(self.name)` gives it back, so that it can be saved."""
-        return ACTIVATIONS.get(self.name) is self
+        return ACTIVATIONS.get(self.name) == self  # a deep copy is one too
 
 
 def _identity(v: Tensor) -> Tensor:

@@ -176,34 +176,13 @@ class ODERNN(SequenceModule):
     def config(self) -> dict[str, Any]:
         """How every layer was built, for a file."""
         layers = [_recipe(layer) for layer in self.equations]
-        own = {"layers": layers, "batch_first": self.batch_first, "dropout": self.dropout}
-        return own | {"shared": _shared(self)}
+        return {"layers": layers, "batch_first": self.batch_first, "dropout": self.dropout}
 
     @classmethod
     def from_config(cls, arguments: Mapping[str, Any], dtype: torch.dtype) -> Self:
         """A new network of that structure; the numbers come from the file's tensors."""
         layers = [_rebuilt(recipe, dtype) for recipe in arguments["layers"]]
-        network = cls(layers, batch_first=arguments["batch_first"], dropout=arguments["dropout"])
-        for name, owner in arguments["shared"].items():
-            _tie(network, name, owner)
-        return network
-
-
-def _shared(network: ODERNN) -> dict[str, str]:
-    """Names of the tensors that stand under another name too (a field in two layers), and that name."""
-    seen: dict[int, str] = {}
-    named = (*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False))
-    owners = {name: seen.setdefault(id(tensor), name) for name, tensor in named}
-    return {name: owner for name, owner in owners.items() if owner != name}
-
-
-def _tie(network: ODERNN, name: str, owner: str) -> None:
-    path, _, last = name.rpartition(".")
-    holder = network.get_submodule(path)
-    if last in holder._parameters:
-        holder._parameters[last] = network.get_parameter(owner)
-    else:
-        holder._buffers[last] = network.get_buffer(owner)
+        return cls(layers, batch_first=arguments["batch_first"], dropout=arguments["dropout"])
 
 
 def _recipe(layer: Equations) -> dict[str, Any]:

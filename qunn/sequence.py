@@ -122,6 +122,11 @@ class SequenceModule(Savable, ABC):
             assert isinstance(layer, RecurrentLayer)
             layer.reset_parameters()
 
+    def common_config(self) -> dict[str, Any]:
+        """The arguments that all these networks take, for `config`."""
+        sizes = {"input_size": self.input_size, "hidden_size": self.state_sizes[0], "num_layers": self.num_layers}
+        return sizes | {name: getattr(self, name) for name in ("batch_first", "dropout", "bidirectional")}
+
     def extra_repr(self) -> str:
         """The sizes and whatever is not a default, as torch.nn.RNN prints them."""
         parts = [f"{self.input_size}, {self.state_sizes[0]}"]

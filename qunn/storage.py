@@ -33,7 +33,7 @@ CLASSES = {
     "TorchRNN": "qunn.networks.torch_rnn",
     "URNN": "qunn.networks.urnn",
 }
-_METADATA = ("format", "class", "arguments", "dtype")
+_METADATA = ("format", "class", "arguments", "dtype", "shared")
 
 
 class Savable(nn.Module, ABC):
@@ -61,8 +61,9 @@ class Savable(nn.Module, ABC):
 def save(model: Savable, path: str | os.PathLike[str]) -> None:
     """Write `model` under `path`, which appears only when everything is written.
 
-    Metadata: `format`, `class`, `arguments` (the constructor's, as JSON) and `dtype`. Shared tensors are kept once;
-    complex ones as real with a last dimension of 2 (real, imaginary part), for safetensors has no complex128.
+    Metadata: `format`, `class`, `arguments` (the constructor's, as JSON), `dtype`, and `shared` (as JSON): names of
+    tensors that stand under another name too, and that name. They are kept once, and are one again when loaded. Complex
+    tensors are kept as real ones with a last dimension of 2 (real, imaginary part): safetensors has no complex128.
 
     Raises
     ------
@@ -75,13 +76,14 @@ def save(model: Savable, path: str | os.PathLike[str]) -> None:
     dtype = str(_dtype(model))
     if dtype not in _DTYPES:
         raise must_be("dtype", one_of(_DTYPES), dtype)
+    shared = _shared(model)
     metadata = {"format": FORMAT, "class": name, "arguments": json.dumps(model.config()), "dtype": dtype}
-    tensors: dict[str, Tensor] = {}
-    seen: dict[tuple[int, tuple[int, ...], tuple[int, ...]], str] = {}
-    for key, value in model.state_dict().items():
-        owner = seen.setdefault((value.data_ptr(), tuple(value.shape), value.stride()), key)
-        if owner == key or value.numel() == 0:
-            tensors[key] = _as_real(value.detach()).cpu().contiguous()
+    metadata["shared"] = json.dumps(shared)
+    tensors = {
+        key: _as_real(value.detach()).cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in model.state_dict().items()
+        if key not in shared
+    }
     with written_atomically(path) as file:
         file.write(_in_order(tensors_to_bytes(tensors, metadata)))
 
@@ -119,6 +121,9 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> An
     if metadata["format"] != FORMAT:
         raise must_be("format", FORMAT, metadata["format"])
     model = _build(metadata, str(path))
+    for name, owner in _object(metadata, "shared", str(path)).items():
+        _tie(model, name, owner, str(path))
+        tensors[name] = tensors.get(owner, torch.empty(0))
     _fill(model, tensors, str(path))
     return model.to(device)
 
@@ -131,13 +136,9 @@ def _build(metadata: dict[str, str], path: str) -> nn.Module:
     if dtype is None:
         raise must_be("dtype", one_of(_DTYPES), metadata["dtype"])
     kind: type[Savable] = getattr(import_module(CLASSES[name]), name)
+    arguments = _object(metadata, "arguments", path)
     try:
-        arguments = json.loads(metadata["arguments"])
-        if not isinstance(arguments, dict):
-            raise must_be("arguments", "a JSON object", arguments)
         return kind.from_config(arguments, dtype)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: `arguments` must be JSON, but: {error}", "arguments") from error
     except (TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError) as error:  # or sizes
         raise InputError(f"{path}: `arguments` must be those of {name}, but: {error}", "arguments") from error
 
@@ -147,19 +148,48 @@ def _fill(model: nn.Module, tensors: dict[str, Tensor], path: str) -> None:
     unknown = sorted(set(tensors) - set(expected))
     if unknown:
         raise InputError(f"{path}: `tensors` must be those of the model, but {unknown[0]!r} is not", "tensors")
-    pointers = {key: (v.data_ptr(), tuple(v.shape), v.stride()) for key, v in expected.items()}
-    filled = {pointers[key] for key in tensors}
     for key, value in expected.items():
-        if key not in tensors and pointers[key] not in filled and value.numel():
+        if key not in tensors:
             raise InputError(f"{path}: `tensors` must hold {key!r}, but it is missing", "tensors")
-        if key in tensors:
-            given, fitting = tensors[key], _as_real(value)
-            if given.shape != fitting.shape or given.dtype != fitting.dtype:
-                shapes = f"{tuple(given.shape)} {given.dtype}, not {tuple(fitting.shape)} {fitting.dtype}"
-                raise InputError(f"{path}: `{key}` does not fit the model: {shapes}", "tensors")
-            if value.is_complex():
-                tensors[key] = torch.view_as_complex(given)
-    model.load_state_dict(tensors, strict=False)
+        given, fitting = tensors[key], _as_real(value)
+        if given.shape != fitting.shape or given.dtype != fitting.dtype:
+            shapes = f"{tuple(given.shape)} {given.dtype}, not {tuple(fitting.shape)} {fitting.dtype}"
+            raise InputError(f"{path}: `{key}` does not fit the model: {shapes}", "tensors")
+        if value.is_complex():
+            tensors[key] = torch.view_as_complex(given)
+    model.load_state_dict(tensors)
+
+
+def _object(metadata: dict[str, str], key: str, path: str) -> dict[str, Any]:
+    """That entry of the metadata, which must be a JSON object."""
+    try:
+        found = json.loads(metadata[key])
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: `{key}` must be JSON, but: {error}", key) from error
+    if not isinstance(found, dict):
+        raise must_be(key, "a JSON object", found)
+    return found
+
+
+def _shared(model: nn.Module) -> dict[str, str]:
+    """Names of the tensors that stand under another name too (a field in two layers), and that name."""
+    seen: dict[int, str] = {}
+    named = (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False))
+    owners = {name: seen.setdefault(id(tensor), name) for name, tensor in named}
+    return {name: owner for name, owner in owners.items() if owner != name}
+
+
+def _tie(model: nn.Module, name: str, owner: str, path: str) -> None:
+    """Let the tensor of one name be that of another."""
+    where, _, last = name.rpartition(".")
+    try:
+        holder = model.get_submodule(where)
+        if last in holder._parameters:
+            holder._parameters[last] = model.get_parameter(owner)
+        else:
+            holder._buffers[last] = model.get_buffer(owner)
+    except (AttributeError, TypeError) as error:
+        raise InputError(f"{path}: `shared` must name tensors of the model, but: {error}", "shared") from error
 
 
 def _as_real(value: Tensor) -> Tensor:

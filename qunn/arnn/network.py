@@ -177,10 +177,9 @@ class ARNN(SequenceModule):
         """The constructor's arguments, without device and dtype."""
         if not self.run.sigma.named:
             raise must_be("activation", f"{one_of(ACTIVATIONS)} to be saved", self.run.sigma.name)
-        names = "input_size hidden_size num_layers weight diffusion bias reversible fraction_bits return_sequence"
-        names += " batch_first dropout bidirectional"
+        names = ("weight", "diffusion", "bias", "reversible", "fraction_bits", "return_sequence")
         own = {"scheme": self.run.scheme.name, "h": self.run.h, "activation": self.run.sigma.name}
-        return own | {name: getattr(self, name) for name in names.split()}
+        return self.common_config() | own | {name: getattr(self, name) for name in names}
 
     def extra_repr(self) -> str:
         """The sizes, the scheme, and whatever is not a default."""

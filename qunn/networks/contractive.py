@@ -103,13 +103,7 @@ class ContractiveRNN(SequenceModule, Monitored):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, without device and dtype."""
-        own: dict[str, Any] = {
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers,
-        }
-        own |= {"batch_first": self.batch_first, "dropout": self.dropout, "bidirectional": self.bidirectional}
-        return own | self._arguments | {"solver": self.solver.config()}
+        return self.common_config() | self._arguments | {"solver": self.solver.config()}
 
     @classmethod
     def from_config(cls, arguments: dict[str, Any], dtype: torch.dtype) -> ContractiveRNN:

@@ -144,16 +144,7 @@ class CWRNN(SequenceModule):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, without device and dtype."""
-        return {
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers,
-            "periods": list(self.periods),
-            "bias": self.bias,
-            "batch_first": self.batch_first,
-            "dropout": self.dropout,
-            "bidirectional": self.bidirectional,
-        }
+        return self.common_config() | {"periods": list(self.periods), "bias": self.bias}
 
     def extra_repr(self) -> str:
         """The sizes, the periods and whatever is not a default."""

@@ -203,15 +203,9 @@ class URNN(SequenceModule):
         """
         if self.sigma is not None and not self.sigma.named:
             raise must_be("activation", "a name, for a model that is saved", self.sigma.function)
-        return {
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers,
+        return self.common_config() | {
             "activation": MODRELU if self.sigma is None else self.sigma.name,
             "bias": self.bias,
-            "batch_first": self.batch_first,
-            "dropout": self.dropout,
-            "bidirectional": self.bidirectional,
         }
 
     def extra_repr(self) -> str:

@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,8 @@ from hamiltonians import ClockHamiltonian, load_machine
 from hamiltonians.explain import EXPLANATIONS
 from hamiltonians.memory import memory_limit
 from hamiltonians.readers.examples import examples_folder
-from qunn.command import run
 from qunn.ground_state import main
+from tests.systems.command_line import Command, called_here, process
 
 EXAMPLES = examples_folder()
 INCREMENT = str(EXAMPLES / "binary_increment.json")
@@ -61,37 +60,10 @@ TAMPERED = [
 ]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def report(self) -> dict:
-        return json.loads(self.out)
-
-
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Outcome]]:
-    """The command line in this process: arguments -> exit status and both streams."""
-
-    def call(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["ground_state", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            run(main, "qunn.ground_state")
-        captured = capsys.readouterr()
-        return Outcome(left.value.code, captured.out, captured.err)
-
-    yield call
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    yield called_here(main, "qunn.ground_state", capsys, monkeypatch)
     memory_limit.set(None)
-
-
-def process(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "qunn.ground_state", *arguments], capture_output=True, text=True, timeout=120, **options
-    )
 
 
 # ------------------------------------------------------------------------------------ what it answers
@@ -183,9 +155,9 @@ def test_the_page_fits_a_narrow_terminal():
 
 
 def test_stdin_and_pipe():
-    done = process("-", "--json", input=Path(INCREMENT).read_text())
+    done = process("qunn.ground_state", "-", "--json", input=Path(INCREMENT).read_text())
     assert json.loads(done.stdout)["output"] == "1100"
-    page = process("-", input=Path(INCREMENT).read_text())
+    page = process("qunn.ground_state", "-", input=Path(INCREMENT).read_text())
     assert page.stderr == ""
     assert "\x1b" not in page.stdout
 

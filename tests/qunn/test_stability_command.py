@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,79 +15,27 @@ import pytest
 import torch
 
 from qunn import ARNN, CWRNN, ODERNN, URNN, ContractiveRNN, Readout, ResetBeforeGRU, TorchRNN, tableaux
-from qunn.command import run
 from qunn.fields import FIELDS as ALL_FIELDS
 from qunn.fields import GradientField
 from qunn.implicit import Solver
 from qunn.stability.__main__ import FIELDS, main
+from tests.systems.command_line import Command, called_here, in_terminal, process
 
 F64 = torch.float64
 FAST = ("--pairs", "8", "--steps", "2", "--samples", "20")
 LINES = ["I", "II", "delays", "form", "field", "contraction"]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def report(self) -> dict[str, Any]:
-        return json.loads(self.out)
-
-
-Command = Callable[..., Outcome]
-
-
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command line in this process: arguments -> exit status and both streams."""
-
-    def call(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["stability", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as leaving:
-            run(main, "qunn.stability")
-        out, err = capsys.readouterr()
-        return Outcome(leaving.value.code, out, err)
-
-    return call
-
-
-def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[Any]:
-    given = {"capture_output": True, "text": True, "timeout": 120} | options
-    return subprocess.run([sys.executable, "-m", "qunn.stability", *arguments], **given)
-
-
-def in_terminal(*arguments: str, **environment: str) -> str:
-    """What it writes to a terminal."""
-    parent, child = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "qunn.stability", *arguments],
-        stdout=child,
-        stderr=child,
-        env={**os.environ, "TERM": "xterm", **environment},
-    ) as running:
-        os.close(child)
-        text = b""
-        while True:
-            try:
-                data = os.read(parent, 4096)
-            except OSError:  # the other end is closed
-                break
-            if not data:
-                break
-            text += data
-    assert running.returncode == 0
-    return text.decode()
+    return called_here(main, "qunn.stability", capsys, monkeypatch)
 
 
 # --- as a process ---
 
 
 def test_text_goes_to_a_pipe_without_escape_codes() -> None:
-    done = process("gauss2", *FAST)
+    done = process("qunn.stability", "gauss2", *FAST)
     assert done.returncode == 0
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
@@ -101,7 +46,7 @@ def test_text_goes_to_a_pipe_without_escape_codes() -> None:
 
 
 def test_json_is_one_object_and_nothing_else() -> None:
-    done = process("gauss2", "--json", *FAST)
+    done = process("qunn.stability", "gauss2", "--json", *FAST)
     assert done.returncode == 0
     assert done.stderr == ""
     report = json.loads(done.stdout)
@@ -115,7 +60,7 @@ def test_json_is_one_object_and_nothing_else() -> None:
 
 def test_help_answers_at_once_and_without_torch() -> None:
     begin = time.perf_counter()
-    done = process("--help")
+    done = process("qunn.stability", "--help")
     assert time.perf_counter() - begin < 1
     assert done.returncode == 0
     assert "--field" in done.stdout
@@ -124,7 +69,7 @@ def test_help_answers_at_once_and_without_torch() -> None:
 
 
 def test_bad_input_is_one_line_on_stderr() -> None:
-    done = process("gauss9")
+    done = process("qunn.stability", "gauss9")
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: `tableau` must be one of euler,")
@@ -135,17 +80,17 @@ def test_a_model_comes_from_stdin_too(tmp_path: Path) -> None:
     torch.manual_seed(0)
     ContractiveRNN(2, 3, dtype=F64).save(tmp_path / "net.safetensors")
     data = (tmp_path / "net.safetensors").read_bytes()
-    done = process("-", "--json", *FAST, input=data, text=False)
+    done = process("qunn.stability", "-", "--json", *FAST, input=data, text=False)
     assert done.returncode == 0
     assert json.loads(done.stdout)["title"] == "stdin"
     assert json.loads(done.stdout)["contractive"] is True
-    empty = process("-", input=b"", text=False)
+    empty = process("qunn.stability", "-", input=b"", text=False)
     assert (empty.returncode, empty.stdout) == (2, b"")
     assert empty.stderr.startswith(b"error: stdin: `file` must be a safetensors file")
 
 
 def test_the_page_fits_a_narrow_terminal() -> None:
-    text = in_terminal("gauss2", *FAST, COLUMNS="40", NO_COLOR="1")
+    text = in_terminal("qunn.stability", "gauss2", *FAST, COLUMNS="40", NO_COLOR="1")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     assert max(len(line) for line in plain.splitlines()) <= 40
     words = " ".join(plain.split())
@@ -155,10 +100,10 @@ def test_the_page_fits_a_narrow_terminal() -> None:
 
 
 def test_colours_are_for_terminals_that_want_them() -> None:
-    wide = in_terminal("rk4", *FAST, COLUMNS="100")
+    wide = in_terminal("qunn.stability", "rk4", *FAST, COLUMNS="100")
     assert "\x1b[31mrefuted" in wide
     assert "\x1b[32mproved" in wide
-    plain = in_terminal("rk4", *FAST, COLUMNS="100", NO_COLOR="1")
+    plain = in_terminal("qunn.stability", "rk4", *FAST, COLUMNS="100", NO_COLOR="1")
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", plain)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_what_is_in_the_file(name: str, dtype: torch.dtype, tmp_path: Path) -> N
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors"]
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
-    assert set(metadata) == {"format", "class", "arguments", "dtype"}
+    assert set(metadata) == {"format", "class", "arguments", "dtype", "shared"}
     assert metadata["format"] == FORMAT == "1"
     assert metadata["class"] == type(model).__name__ == name.split()[0]
     assert metadata["dtype"] == str(dtype)
@@ -104,14 +105,22 @@ def test_the_device_is_chosen_while_loading(tmp_path: Path) -> None:
     assert {p.device.type for p in qunn.load(tmp_path / "m", device="meta").parameters()} == {"meta"}
 
 
-def test_a_shared_tensor_is_kept_once(tmp_path: Path) -> None:
+def test_a_shared_tensor_is_kept_once_and_shared_again(tmp_path: Path) -> None:
     model = qunn.ResetBeforeGRU(5, 5, 2)
     first, second = model.layers
     second.weight_ih = first.weight_ih
     model.save(tmp_path / "m")
     assert "layers.1.weight_ih" not in load_file(tmp_path / "m")
-    with pytest.raises(InputError, match=r"`tensors` must hold 'layers.1.weight_ih', but it is missing$"):
-        qunn.load(tmp_path / "m")  # the class does not share it
+    back = qunn.load(tmp_path / "m")
+    assert back.layers[1].weight_ih is back.layers[0].weight_ih
+    assert torch.equal(back.layers[0].weight_ih, first.weight_ih)
+
+
+def test_a_copy_of_a_model_can_be_saved(tmp_path: Path) -> None:
+    """As those who keep the best weights, or a moving average, do."""
+    for model in (qunn.URNN(3, 5, activation="tanh"), qunn.ARNN(3, 5), qunn.ContractiveRNN(3, 5)):
+        copy.deepcopy(model).save(tmp_path / "m")
+        assert qunn.load(tmp_path / "m").config() == model.config()
 
 
 # --- what cannot be saved ---
@@ -227,9 +236,9 @@ BIAS = "layers.0.bias"
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda _, m: m.clear(), "`metadata` must hold format, class, arguments, dtype, but has no format"),
-        (lambda _, m: m.pop("class"), "`metadata` must hold format, class, arguments, dtype, but has no class"),
-        (lambda _, m: m.pop("dtype"), "`metadata` must hold format, class, arguments, dtype, but has no dtype"),
+        (lambda _, m: m.clear(), "`metadata` must hold format, class, arguments, dtype, shared, but has no format"),
+        (lambda _, m: m.pop("class"), "`metadata` must hold format, class, arguments, dtype, shared, but has no class"),
+        (lambda _, m: m.pop("dtype"), "`metadata` must hold format, class, arguments, dtype, shared, but has no dtype"),
         (metadata("format", "2"), "`format` must be 1, but is '2'"),
         (metadata("class", "os.system"), "`class` must be one of ARNN, CWRNN, "),
         (metadata("dtype", "torch.nn"), "`dtype` must be one of torch.float32, "),
@@ -239,6 +248,10 @@ BIAS = "layers.0.bias"
             "`layers.0.weight_ih` does not fit the model: (5, 3, 2) torch.float32, not (5, 3, 2) torch.float64",
         ),
         (metadata("class", "CWRNN"), "`arguments` must be those of CWRNN, but: "),
+        (metadata("shared", "["), "`shared` must be JSON, but: "),
+        (metadata("shared", "[]"), "`shared` must be a JSON object, but is []"),
+        (metadata("shared", '{"layers.0.bias": "nothing"}'), "`shared` must name tensors of the model, but: "),
+        (metadata("shared", '{"layers.9.bias": "layers.0.bias"}'), "`shared` must name tensors of the model, but: "),
         (metadata("arguments", "{"), "`arguments` must be JSON, but: "),
         (metadata("arguments", "[" * 100_000), "`arguments` must be "),
         (metadata("arguments", "[1, 2]"), "`arguments` must be a JSON object, but is [1, 2]"),
@@ -303,7 +316,7 @@ def test_a_file_that_was_cut_off(keep: float, tmp_path: Path) -> None:
 def test_a_foreign_safetensors_file(tmp_path: Path) -> None:
     path = tmp_path / "m"
     save_file({"weight": torch.ones(2)}, path)
-    assert refused(path) == f"{path}: `metadata` must hold format, class, arguments, dtype, but has no format"
+    assert refused(path) == f"{path}: `metadata` must hold format, class, arguments, dtype, shared, but has no format"
 
 
 def test_no_file_or_a_folder(tmp_path: Path) -> None:

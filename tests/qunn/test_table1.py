@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
@@ -23,19 +21,14 @@ from qunn import ARNN, CWRNN, ODERNN, URNN, ContractiveRNN, ResetBeforeGRU, as_o
 from qunn.fields import AffineField, GradientField
 from qunn.table1.comparison import NETWORKS, PRINTED, SIZES, count, growth, qunn_growth, stability, table3
 from qunn.table1.orders import DEPTHS, orders, table1
+from tests.systems.command_line import in_terminal, process
 
 F64 = torch.float64
 
 
-def process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "qunn.table1", *arguments], capture_output=True, text=True, timeout=120
-    )
-
-
 @pytest.fixture(scope="module")
 def shown() -> dict[str, Any]:
-    done = process("--json")
+    done = process("qunn.table1", "--json")
     assert done.returncode == 0
     assert done.stderr == ""
     assert done.stdout.count("\n") == 1
@@ -245,7 +238,7 @@ def test_json_has_everything(shown: dict[str, Any]) -> None:
 
 
 def test_text_in_a_pipe() -> None:
-    done = process()
+    done = process("qunn.table1")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     for line in (
@@ -261,7 +254,7 @@ def test_text_in_a_pipe() -> None:
 
 def test_help_says_what_the_columns_mean_at_once() -> None:
     begin = time.perf_counter()
-    done = process("--help")
+    done = process("qunn.table1", "--help")
     assert time.perf_counter() - begin < 1
     assert done.returncode == 0
     for column in ("printed", "proofs", "as built", "exponent", "stability"):
@@ -271,30 +264,15 @@ def test_help_says_what_the_columns_mean_at_once() -> None:
 
 
 def test_bad_usage_is_one_line() -> None:
-    done = process("--layers", "3")
+    done = process("qunn.table1", "--layers", "3")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
 
 
 def test_a_narrow_terminal() -> None:
-    parent, child = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "40", "TERM": "xterm", "NO_COLOR": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "qunn.table1"], stdout=child, stderr=child, env=environment
-    ) as running:
-        os.close(child)
-        text = b""
-        while True:
-            try:
-                data = os.read(parent, 4096)
-            except OSError:  # the other end is closed
-                break
-            if not data:
-                break
-            text += data
-    assert running.returncode == 0
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text.decode())
+    text = in_terminal("qunn.table1", COLUMNS="40", NO_COLOR="1")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     assert max(len(line) for line in plain.splitlines()) <= 40
     assert "H = 128: 67,072" in plain
     assert "proofs: L-2" in plain

@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,42 +16,18 @@ import torch
 
 import qunn
 from qunn import Readout
-from qunn.command import run
 from qunn.implicit import NotConverged
 from qunn.tasks import TASKS, task
 from qunn.train import main
 from qunn.training.models import MODELS
+from tests.systems.command_line import Command, called_here
 
 SMALL = ("--model", "gru", "--task", "sunspots", "--hidden-size", "4", "--lr", "0.01", "--task-option", "stride=4")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def report(self) -> dict:
-        return json.loads(self.out)
-
-
-Command = Callable[..., Outcome]
-
-
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command line in this process: arguments -> exit status and both streams."""
-
-    def call(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["train", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as leaving:
-            run(main, "qunn.train")
-        out, err = capsys.readouterr()
-        return Outcome(leaving.value.code, out, err)
-
-    return call
+    return called_here(main, "qunn.train", capsys, monkeypatch)
 
 
 def lines_of(folder: Path) -> list[dict]:
