@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -44,6 +44,12 @@ class Activation:
             return torch.view_as_complex(self.function(torch.view_as_real(v.resolve_conj().contiguous())).contiguous())
         return self.function(v)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled by name where it has one: functions without a name cannot be."""
+        if self.named:
+            return activation, (self.name,)
+        return Activation, (self.name, self.function, self.slope_from_value, self.slope, self.pointwise)
+
     @property
     def non_decreasing(self) -> bool | None:
         """Whether σ' ≥ 0 everywhere; None: not known."""
@@ -52,7 +58,7 @@ class Activation:
     @property
     def named(self) -> bool:
         """Whether `activation(self.name)` gives it back, so that it can be saved."""
-        return ACTIVATIONS.get(self.name) == self  # a deep copy is one too
+        return ACTIVATIONS.get(self.name) is self
 
 
 def _identity(v: Tensor) -> Tensor:
@@ -90,7 +96,8 @@ def activation(which: str | Activation | Callable[[Tensor], Tensor], field: str 
         return ACTIVATIONS[which]
     if isinstance(which, str) or not callable(which):
         raise must_be(field, f"{one_of(ACTIVATIONS)}, or a callable", which)
-    known = {torch.tanh: "tanh", torch.sigmoid: "sigmoid", torch.relu: "relu", torch.nn.functional.relu: "relu"}
-    if which in known:
-        return ACTIVATIONS[known[which]]
+    known = ((torch.tanh, "tanh"), (torch.sigmoid, "sigmoid"), (torch.relu, "relu"), (torch.nn.functional.relu, "relu"))
+    for function, name in known:
+        if which is function:
+            return ACTIVATIONS[name]
     return Activation(getattr(which, "__name__", type(which).__name__), which, pointwise=False)

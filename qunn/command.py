@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 CHECK_FAILED, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+_NO_MEMORY = "out of memory: what was asked for needs more than is free; see `--memory-limit`"
 _PATIENCE = 1.0  # seconds before a progress bar appears
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,7 +35,11 @@ def common_options(command: F) -> F:
         click.option("--quiet", is_flag=True, help="No progress and no messages on stderr."),
         click.option("--threads", type=click.IntRange(min=1), help="Threads at most; default: all cores."),
         click.option(
-            "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of whatever is drawn at random."
+            "--seed",
+            type=click.IntRange(min=0, max=2**32 - 1),
+            default=0,
+            show_default=True,
+            help="Of whatever is drawn at random.",
         ),
         click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout and nothing else."),
     ):
@@ -102,8 +107,12 @@ def run(command: click.Command, module: str) -> NoReturn:
         _leave(str(error), BAD_INPUT)
     except click.ClickException as error:
         _leave(error.format_message(), BAD_INPUT)
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise  # a defect of ours: its traceback is worth more than a line
+        _leave(_NO_MEMORY, BAD_INPUT)  # torch's way to say MemoryError
     except MemoryError:
-        _leave("out of memory: what was asked for needs more than is free; see `--memory-limit`", BAD_INPUT)
+        _leave(_NO_MEMORY, BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
         _leave("interrupted; nothing was written", INTERRUPTED)
     except BrokenPipeError:

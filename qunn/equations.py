@@ -199,6 +199,10 @@ class Equations(RecurrentLayer):
 
     def scan(self, x: Tensor, state: State, step: int) -> tuple[Tensor, State]:
         """Eqs. (2)-(4) for every x_l: x [T, B, m] -> outputs [T, B, o], and the state after them."""
+        if self.implicit and torch.is_autocast_enabled(x.device.type):  # its precision cannot meet the tolerance
+            with torch.autocast(x.device.type, enabled=False):
+                return self.scan(x, state, step)
+        implicit = self.implicit
         moving = {name: slot for name, slot in self.structure.slots.items() if slot.moving}
         values = {name: self._constant(name, s) for name, s in self.structure.slots.items() if not s.moving}
         history = self._opened(state)
@@ -218,7 +222,7 @@ class Equations(RecurrentLayer):
                 stages = [self._stage(q, values) for q in range(1, self.n + 2)]
             now = [self._driven(q, drive, i, values) for q, drive in enumerate(drives, 1)]
             right = RightSides(stages, now, tuple(history))
-            history = [self._step(right, right.detached() if self.implicit else right), *history[:-1]]
+            history = [self._step(right, right.detached() if implicit else right), *history[:-1]]
             outputs.append(history[0][:, self.read])
         return torch.stack(outputs), self._closed(history)
 

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from hamiltonians.errors import must_be, one_of
 from hamiltonians.memory import require_memory
+from qunn.derivatives import first_only
 from qunn.sequence import check_size
 
 METHODS = ("auto", "newton", "fixed-point")
 _FAST = 0.5  # "auto" leaves the fixed point for Newton when the residual falls by less than this a turn
-_HALVINGS = 8  # of a Newton step that does not lessen the residual
+_HALVINGS = 30  # of a Newton step that does not lessen the residual
 
 
 class NotConverged(ArithmeticError):
@@ -32,19 +33,20 @@ class Solver:
     method : "fixed-point", K <- G(K), cheap, converges where G contracts, h‖α‖ sup σ' < 1; "newton", dense Jacobian,
         steps halved where the residual grows; or "auto": the fixed point while it halves the residual every time, and
         Newton from where it stopped. The backward pass solves its linear system in the same two ways.
-    tol : max|K - G(K)| ≤ tol·(1 + max|K|) for every sample; None: 100 machine epsilons of the dtype, a few roundings of
-        the sums in G above what can be reached.
+    tol : max|K - G(K)| ≤ tol·(1 + max|K|) for every sample, or with Newton max|ΔK| ≤ tol·(1 + max|K|) for the last
+        correction ΔK, the error that is left: a stiff G, h‖W‖² ≫ 1, multiplies the rounding of K in the first, not in
+        the second. None: 100 machine epsilons of the dtype, a few roundings of sums above what can be reached.
     max_iterations : after so many the step has failed, and `NotConverged` says so.
     """
 
     method: str = "auto"
     tol: float | None = None
-    max_iterations: int = 50
+    max_iterations: int = 100
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise must_be("method", one_of(METHODS), self.method)
-        if self.tol is not None and not 0 < self.tol < 1:
+        if self.tol is not None and not (isinstance(self.tol, int | float) and 0 < self.tol < 1):
             raise must_be("tol", "a number between 0 and 1", self.tol)
         check_size("max_iterations", self.max_iterations)
 
@@ -113,13 +115,17 @@ def _iterate(residual: Residual, v: Tensor, solver: Solver) -> tuple[Tensor, Sol
     F = residual(v)
     newton = solver.method == "newton"
     for iteration in range(solver.max_iterations + 1):
-        if _met(F, v, solver):
+        if bool(_small(F, v, solver).all()):
             return v, Solved(iteration, _relative(F, v), solver.tolerance(v.dtype))
         finite = bool(torch.isfinite(F).all())
         if iteration == solver.max_iterations or not (finite or (solver.method == "auto" and not newton)):
             break
         if newton:
-            v, F = _damped(residual, v, F, _solved_with_jacobian(residual, v, F))
+            step = _solved_with_jacobian(residual, v, F)
+            met = _small(F, v, solver) | _small(step, v, solver)
+            v, F = _damped(residual, v, F, step)
+            if bool(met.all()) and bool(torch.isfinite(F).all()):
+                return v, Solved(iteration + 1, _relative(F, v), solver.tolerance(v.dtype))
             continue
         after = residual(v - F)
         if solver.method == "auto" and not bool(after.abs().max() <= _FAST * F.abs().max()):
@@ -134,23 +140,23 @@ def _iterate(residual: Residual, v: Tensor, solver: Solver) -> tuple[Tensor, Sol
 
 
 def _damped(residual: Residual, v: Tensor, F: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """v - λ·step, λ halved for the samples whose residual would grow."""
-    before = F.abs().amax(1, keepdim=True)
+    """v - λ·step, λ halved for the samples whose ‖F‖₂ would grow: of that norm the step is a direction of descent."""
+    before = torch.linalg.vector_norm(F, dim=1, keepdim=True)
     scale = torch.ones_like(before)
     for _ in range(_HALVINGS):
         after = residual(v - scale * step)
-        grows = ~(after.abs().amax(1, keepdim=True) <= before)  # also where it is not a number
+        grows = ~(torch.linalg.vector_norm(after, dim=1, keepdim=True) <= before)  # also where it is not a number
         if not bool(grows.any()):
-            break
-        # at rounding level the residual cannot fall any more: whether that is enough, the caller's tolerance tells
+            return v - scale * step, after
         scale = torch.where(grows, scale / 2, scale)
+    # at rounding level nothing lessens it any more; whether that is enough, the tolerance tells
     v = v - scale * step
     return v, residual(v)
 
 
-def _met(F: Tensor, v: Tensor, solver: Solver) -> bool:
-    bound = solver.tolerance(v.dtype) * (1 + v.abs().amax(1))
-    return bool((F.abs().amax(1) <= bound).all())
+def _small(difference: Tensor, v: Tensor, solver: Solver) -> Tensor:
+    """Whether it is within the tolerance, for every sample [B]."""
+    return difference.abs().amax(1) <= solver.tolerance(v.dtype) * (1 + v.abs().amax(1))
 
 
 def _relative(F: Tensor, v: Tensor) -> float:
@@ -187,7 +193,9 @@ def _solved_with_jacobian(residual: Residual, v: Tensor, right: Tensor, transpos
     require_memory(
         needed, "the Jacobian of the implicit stages", "a smaller batch, or fewer stages at once, needs less"
     )
-    LU, pivots, _ = torch.linalg.lu_factor_ex(_jacobian(residual, v))
+    LU, pivots, singular = torch.linalg.lu_factor_ex(_jacobian(residual, v))
+    if bool(singular.any()):
+        raise NotConverged("the implicit stages were not solved: their Jacobian is singular; another `h` may help")
     return torch.linalg.lu_solve(LU, pivots, right.unsqueeze(-1), adjoint=transposed).squeeze(-1)
 
 
@@ -215,22 +223,7 @@ class _ImplicitFunction(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         with torch.no_grad():
             w = ctx.adjoint(g)
-        if torch.is_grad_enabled():  # with create_graph=True; `once_differentiable` would overlook a g without a graph
-            (image,) = ctx.saved_tensors
-            w = _Final.apply(w, image)  # type: ignore[no-untyped-call]
-        return w, None
-
-
-class _Final(torch.autograd.Function):
-    """Identity on w, which depends on the solution: whoever asks how is told that nobody knows."""
-
-    @staticmethod
-    def forward(ctx: Any, w: Tensor, image: Tensor) -> Tensor:  # noqa: ARG004
-        return w.clone()
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[None, None]:
-        raise NotImplementedError("implicit stages have a first derivative only; the second was asked for")
+        return first_only(w, ctx.saved_tensors, "implicit stages"), None
 
 
 class _Packing:

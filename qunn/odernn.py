@@ -162,6 +162,12 @@ class ODERNN(SequenceModule):
         layer = self.equations[0]
         if self.num_layers != 1 or layer.t != 1 or layer.input_size:
             raise must_be("integrate", "called on one layer with t = 1 and no input", repr(self))
+        check_size("steps", steps)
+        if not isinstance(y_0, Tensor) or y_0.dim() not in (1, 2) or y_0.shape[-1] != layer.state_size:
+            shape = f"a tensor of shape (batch, {layer.state_size}) or ({layer.state_size},)"
+            raise must_be("y_0", shape, tuple(y_0.shape) if isinstance(y_0, Tensor) else y_0)
+        if layer.state_dtype not in (y_0.dtype, y_0.dtype.to_complex()):
+            raise must_be("y_0", f"of dtype {layer.state_dtype}, that of the network", y_0.dtype)
         empty = y_0.new_zeros(steps, *y_0.shape[:-1], 0)
         output, _ = self(empty.transpose(0, 1) if self.batch_first and y_0.dim() == 2 else empty, y_0.unsqueeze(0))
         output = output.transpose(0, 1) if self.batch_first and y_0.dim() == 2 else output

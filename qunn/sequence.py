@@ -103,6 +103,8 @@ class SequenceModule(Savable, ABC):
         super().__init__()
         if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
             raise must_be("dropout", "a probability in [0, 1]", dropout)
+        check_flag("batch_first", batch_first)
+        check_flag("bidirectional", bidirectional)
         self.layers = nn.ModuleList(layers)
         self.batch_first = batch_first
         self.dropout = float(dropout)
@@ -113,6 +115,8 @@ class SequenceModule(Savable, ABC):
         self.output_size = self._layer(len(layers) - 1).output_size * self.directions
         self.state_sizes = self._layer(0).state_sizes
         for layer in layers:
+            if layer.state_dtype != layers[0].state_dtype:
+                raise must_be("layers", f"of one dtype, {layers[0].state_dtype}", layer.state_dtype)
             if layer.state_sizes != self.state_sizes:
                 raise must_be("layers", f"layers whose states have the sizes {self.state_sizes}", layer.state_sizes)
 
@@ -325,6 +329,12 @@ def check_size(name: str, value: Any, least: int = 1) -> None:
     """Refuse what is no integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise must_be(name, f"an integer of at least {least}", value)
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise must_be(name, "True or False", value)
 
 
 def check_step(h: Any, name: str = "h") -> None:

@@ -125,7 +125,10 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> An
         _tie(model, name, owner, str(path))
         tensors[name] = tensors.get(owner, torch.empty(0))
     _fill(model, tensors, str(path))
-    return model.to(device)
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise must_be("device", "a device that torch has here, such as cpu", str(device)) from error
 
 
 def _build(metadata: dict[str, str], path: str) -> nn.Module:
@@ -139,7 +142,9 @@ def _build(metadata: dict[str, str], path: str) -> nn.Module:
     arguments = _object(metadata, "arguments", path)
     try:
         return kind.from_config(arguments, dtype)
-    except (TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError) as error:  # or sizes
+    except KeyError as error:
+        raise InputError(f"{path}: `arguments` must be those of {name}, but have no {error}", "arguments") from error
+    except (TypeError, AttributeError, ArithmeticError, RuntimeError, IndexError) as error:  # or sizes
         raise InputError(f"{path}: `arguments` must be those of {name}, but: {error}", "arguments") from error
 
 
@@ -164,7 +169,7 @@ def _object(metadata: dict[str, str], key: str, path: str) -> dict[str, Any]:
     """That entry of the metadata, which must be a JSON object."""
     try:
         found = json.loads(metadata[key])
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: `{key}` must be JSON, but: {error}", key) from error
     if not isinstance(found, dict):
         raise must_be(key, "a JSON object", found)

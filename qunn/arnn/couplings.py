@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from hamiltonians.errors import must_be
 from qunn.arnn.schemes import Recurrence
 from qunn.arnn.stretch import Stretch, Weights, to_grid
+from qunn.derivatives import first_only
 
 
 class ReversalError(RuntimeError):
@@ -149,15 +149,23 @@ class _Couplings(torch.autograd.Function):
                 buffers = buffers or (stretch.S, stretch.G)
         if keep:
             ctx.run = run
-            ctx.save_for_backward(x, W, V, b, *(chunks if stored else [*start, *pair]))
+            ctx.save_for_backward(x, W, V, b, *state, *(chunks if stored else [*start, *pair]))
         ctx.set_materialize_grads(False)
         return (pair[0].to(W.dtype, copy=True)[None] if out is None else out, *pair)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, given: Tensor | None, *given_state: Tensor | None) -> tuple[Tensor | None, ...]:
+        with torch.no_grad():
+            found = _Couplings.gradients(ctx, given, *given_state)
+        inputs = [t for t in ctx.saved_tensors[: 5 + ctx.run.scheme.lag] if t is not None]
+        return tuple(None if g is None else first_only(g, inputs, "an ARNN's states") for g in found)
+
+    @staticmethod
+    def gradients(ctx: Any, given: Tensor | None, *given_state: Tensor | None) -> tuple[Tensor | None, ...]:
+        """With respect to every argument of `forward`."""
         run: Recurrence = ctx.run
         x, W, V, b, *rest = ctx.saved_tensors
+        rest = rest[run.scheme.lag + 1 :]  # after the state
         weights = Weights(W, V, b)
         gradients = _Gradients(run, weights, x, ctx.needs_input_grad[2:6])
         cur, other = _adjoint_pair(run, given_state, rest[0].shape[-2:], W)

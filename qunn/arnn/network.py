@@ -27,7 +27,7 @@ from qunn.arnn.couplings import scan, unscan
 from qunn.arnn.linear_stability import LinearStability, linear_stability
 from qunn.arnn.parametrizations import Antisymmetric, ImaginarySymmetric, anti_hermitian_error
 from qunn.arnn.schemes import SCHEMES, Recurrence, Scheme
-from qunn.sequence import RecurrentLayer, SequenceModule, State, cascade, check_size, check_step
+from qunn.sequence import RecurrentLayer, SequenceModule, State, cascade, check_flag, check_size, check_step
 
 WEIGHTS = ("antisymmetric", "imaginary-symmetric")
 
@@ -154,6 +154,9 @@ class ARNN(SequenceModule):
     ) -> None:
         dtype = torch.get_default_dtype() if dtype is None else dtype
         check_size("input_size", input_size)
+        flags = {"bias": bias, "reversible": reversible, "return_sequence": return_sequence}
+        for name, value in (flags | {"bidirectional": bidirectional}).items():
+            check_flag(name, value)
         _check_weight(weight, hidden_size, dtype)
         sigma = as_activation(activation)
         run = Recurrence(_checked_scheme(scheme, h, diffusion), h, sigma, fraction_bits if reversible else None)
@@ -255,7 +258,7 @@ def _unscan(layer: RecurrentLayer, x: Tensor, state: State) -> tuple[Tensor, Sta
 
 
 def _checked_scheme(scheme: Any, h: Any, diffusion: Any) -> Scheme:
-    if scheme not in SCHEMES:
+    if not isinstance(scheme, str) or scheme not in SCHEMES:
         raise must_be("scheme", one_of(SCHEMES), scheme)
     check_step(h)
     if isinstance(diffusion, bool) or not isinstance(diffusion, int | float) or not 0 <= diffusion < float("inf"):

@@ -74,7 +74,9 @@ def _torch_members(net: Any) -> list[Member]:
     extra = {"nonlinearity": net.nonlinearity} if kind is ElmanMember else {}
     members = []
     for q in range(net.num_layers):
-        weights = {name.removesuffix(f"_l{q}"): w for name, w in net.named_parameters() if name.endswith(f"_l{q}")}
+        # by attribute: parameters that are shared, or computed from others, are read as they are used
+        names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if net.bias else ()))
+        weights = {name: getattr(net, f"{name}_l{q}") for name in names}
         rows, features = net.hidden_size, weights["weight_ih"].shape[1]
         dtype = weights["weight_ih"].dtype
         made = kind(features, rows, bias=net.bias, dtype=dtype, **extra)

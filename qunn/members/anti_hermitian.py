@@ -37,7 +37,7 @@ class AntiHermitianMember(Member):
             raise must_be("weight", one_of(WEIGHTS), self.arguments["weight"])
         if self.arguments["weight"] == "imaginary-symmetric" and not self.dtype.is_complex and self.H % 2:
             raise must_be("hidden_size", "even for the real embedding [[0, -S], [S, 0]]", self.H)
-        if self.arguments["activation"] not in ACTIVATIONS:
+        if not isinstance(self.arguments["activation"], str) or self.arguments["activation"] not in ACTIVATIONS:
             raise must_be("activation", one_of(ACTIVATIONS), self.arguments["activation"])
         shapes: dict[str, tuple[int, ...]] = {}
         for q in range(1, n + 1):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from hamiltonians.errors import must_be
 from qunn.coefficients import Coefficient, Part, Source, Vector
 from qunn.equations import Equations
 
@@ -37,6 +38,8 @@ class Member(Source, ABC):
         self.m, self.H, self.biased = input_size, hidden_size, bias
         self.arguments = {"input_size": input_size, "hidden_size": hidden_size, "bias": bias} | others
         self.dtype = torch.get_default_dtype() if dtype is None else dtype
+        if not isinstance(self.dtype, torch.dtype) or not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise must_be("dtype", "a real or complex floating-point dtype", dtype)
         for name, shape in self.shapes().items():
             kind = self.dtype.to_real() if self.is_real(name) else self.dtype
             self.register_parameter(name, nn.Parameter(torch.zeros(shape, dtype=kind)))

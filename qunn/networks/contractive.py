@@ -78,7 +78,7 @@ class ContractiveRNN(SequenceModule, Monitored):
         self._arguments = {"tableau": tableau, "h": h, "inner": inner, "activation": activation, "bias": bias}
 
     def odernn(self) -> ODERNN:
-        """The same layers as an ODERNN, sharing the parameters; one direction.
+        """The same layers as an ODERNN, sharing the parameters; for one direction only.
 
         Raises
         ------

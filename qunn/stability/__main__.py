@@ -22,12 +22,20 @@ _OF_THE_TABLEAU = ("field", "size", "h", "activation")
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", metavar="NAME|MODEL.safetensors")
 @click.option("--field", type=click.Choice(FIELDS), default="gradient", show_default=True, help="With a tableau.")
-@click.option("--size", type=int, default=4, show_default=True, help="Of the field.")
+@click.option("--size", type=click.IntRange(max=10_000), default=4, show_default=True, help="Of the field.")
 @click.option("--h", type=float, default=0.1, show_default=True, help="The step.")
 @click.option("--activation", default="tanh", show_default=True, help="Of the field.")
-@click.option("--pairs", type=int, default=256, show_default=True, help="Of orbits that are compared.")
-@click.option("--steps", type=int, default=20, show_default=True, help="They are followed.")
-@click.option("--samples", type=int, default=512, show_default=True, help="Points at which the field is examined.")
+@click.option(
+    "--pairs", type=click.IntRange(max=10**6), default=256, show_default=True, help="Of orbits that are compared."
+)
+@click.option("--steps", type=click.IntRange(max=10**6), default=20, show_default=True, help="They are followed.")
+@click.option(
+    "--samples",
+    type=click.IntRange(max=10**6),
+    default=512,
+    show_default=True,
+    help="Points at which the field is examined.",
+)
 @common_options
 @click.pass_context
 def main(context: click.Context, /, **given: Any) -> int:
@@ -112,8 +120,10 @@ def _print(found: StabilityReport, title: str) -> None:
             f"layer {i}, linear ({linear.scheme}): {linear.quantity} = {linear.value:.6g}, limit {linear.limit:g}: "
             f"{state}; spectral radius of a step {linear.spectral_radius:.12g}"
         )
-    words = {True: "contractive (proved)", False: "not contractive (refuted)", None: "open: neither proved nor refuted"}
-    out.print(Text(f"\n{words[found.contractive]}", style="bold"))
+    norm = ", in the norm of M = -W" if any(layer.metric is not None for layer in found.layers) else ""
+    norm = ", in the norm of M = -W" if any(layer.metric is not None for layer in found.layers) else ""
+    words: dict[bool | None, str] = {True: f"contractive (proved{norm})", False: "not contractive (refuted)"}
+    out.print(Text("\n" + words.get(found.contractive, "open: neither proved nor refuted"), style="bold"))
 
 
 def _numbers(layer: Any) -> str:

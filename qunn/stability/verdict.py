@@ -48,6 +48,7 @@ class LayerReport:
     ----------
     n, t : as built. lines : the conditions. contraction : the measurement; None where implicit stages were not solved.
     Q_eigenvalues, beta : of the Burrage-Butcher tensor, and β (numbers only); None where they do not apply.
+    metric : M, where what is proved and measured is contraction in the norm (Δ†MΔ)^{1/2} and not the Euclidean one.
     contractive : True: proved; False: refuted by a measured pair; None: neither.
     """
 
@@ -57,6 +58,7 @@ class LayerReport:
     contraction: Contraction | None
     Q_eigenvalues: tuple[float, ...] | None
     beta: tuple[float, ...] | None
+    metric: tuple[tuple[float, ...], ...] | None
     contractive: bool | None
 
 
@@ -104,25 +106,24 @@ def report(
         orbits that are not finite from the first step on.
     """
     check_size("samples", samples)
-    network = _as_odernn(model)
-    _check_finite(network)
-    layers = tuple(_layer(layer, pairs, steps, samples, seed) for layer in network.equations)
+    equations = _equations(model)
+    _check_finite(equations)
+    layers = tuple(_layer(layer, pairs, steps, samples, seed) for layer in equations)
     linear = model.linear_stability() if isinstance(model, ARNN) else ()
     verdicts = [layer.contractive for layer in layers]
     contractive = False if False in verdicts else True if all(verdicts) else None
     return StabilityReport(type(model).__name__, layers, tuple(linear), contractive)
 
 
-def _as_odernn(model: nn.Module) -> ODERNN:
-    if isinstance(model, ODERNN):
-        return model
-    if isinstance(model, ContractiveRNN):
-        return model.odernn()
+def _equations(model: nn.Module) -> list[Equations]:
+    """All layers; those of both directions of a bidirectional network."""
+    if isinstance(model, ODERNN | ContractiveRNN):
+        return [layer for layer in model.layers if isinstance(layer, Equations)]
     if isinstance(model, Readout):
-        return _as_odernn(model.core)
+        return _equations(model.core)
     if isinstance(model, ARNN) and (model.reversible or not model.return_sequence):
         model = _in_full(model)
-    return as_odernn(model)
+    return as_odernn(model).equations
 
 
 def _in_full(model: ARNN) -> ARNN:
@@ -134,8 +135,8 @@ def _in_full(model: ARNN) -> ARNN:
     return plain
 
 
-def _check_finite(network: ODERNN) -> None:
-    for layer in network.equations:
+def _check_finite(equations: list[Equations]) -> None:
+    for layer in equations:
         for name in layer.structure.slots:
             value = layer.value(name)
             if value is not None and not bool((torch.as_tensor(value).detach().abs() < _HUGE).all()):
@@ -168,14 +169,14 @@ def _layer(layer: Equations, pairs: int, steps: int, samples: int, seed: int) ->
         Line("field", "<f(x) - f(y), x - y> ≤ 0 for all x, y", monotone.verdict, monotone.detail, monotone.witness)
     )
     proved = all(line.verdict == PROVED for line in lines)
-    measured, contraction = _measured(
-        layer, pairs, steps, seed, monotone.metric if monotone.verdict == PROVED else None
-    )
+    metric = monotone.metric if monotone.verdict == PROVED else None
+    measured, contraction = _measured(layer, pairs, steps, seed, metric)
     lines.append(measured)
     contractive = False if measured.verdict == REFUTED else True if proved else None
     beta = tuple(found.beta.tolist()) if found is not None and found.scalar else None
     orders = layer.structure.reached_stages(), layer.structure.memory()
-    return LayerReport(*orders, tuple(lines), contraction, eigenvalues, beta, contractive)
+    M = None if metric is None else tuple(tuple(row) for row in metric.tolist())
+    return LayerReport(*orders, tuple(lines), contraction, eigenvalues, beta, M, contractive)
 
 
 def _algebraic(found: conditions.Weights | None) -> tuple[list[Line], tuple[float, ...] | None]:
@@ -247,11 +248,16 @@ def _measured(
     layer: Equations, pairs: int, steps: int, seed: int, metric: Tensor | None
 ) -> tuple[Line, Contraction | None]:
     """A measured violation refutes; none proves nothing."""
-    line = ("contraction", "‖ΔY_{l+1}‖ ≤ ‖ΔY_l‖ (Eq. 11 with E1)")
+    norm = "" if metric is None else ", ‖Δ‖² = <Δ, M Δ>, M = -W"
+    line = ("contraction", f"‖ΔY_{{l+1}}‖ ≤ ‖ΔY_l‖ (Eq. 11 with E1){norm}")
     try:
         found = measure(layer, pairs, steps, seed, metric)
     except NotConverged as error:
         return Line(*line, NONE, str(error)), None
     ratio = "below rounding" if found.largest_step is None else f"{found.largest_step:.9g}"
     detail = f"{found.pairs} pairs, {found.steps} steps: largest step ratio {ratio}, growth {found.largest_growth:.6g}"
+    if metric is not None:
+        plain = measure(layer, pairs, steps, seed)
+        if plain.largest_step is not None:
+            detail += f"; in the Euclidean norm, which nothing is proved of: {plain.largest_step:.6g}"
     return Line(*line, REFUTED if found.violations else SAMPLED, detail, found.witness), found

@@ -399,3 +399,9 @@ def test_states_beyond_the_grid_are_refused() -> None:
     net = model(1, 4, reversible=True, fraction_bits=48, activation="identity", h=5.0)
     with pytest.raises(InputError, match=r"`fraction_bits` must leave room for the states, .* but is 48: .* = 16"):
         net(normal(200, 1, 1))
+
+
+@pytest.mark.parametrize("name", ["bias", "reversible", "return_sequence", "batch_first", "bidirectional"])
+def test_flags_are_true_or_false(name: str) -> None:
+    with pytest.raises(InputError, match=rf"^`{name}` must be True or False, but is 'no'$"):
+        qunn.ARNN(3, 6, **{name: "no"})

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import qunn
 from hamiltonians import InputError
 from qunn.activations import ACTIVATIONS, Activation
 from qunn.arnn import stretch
@@ -173,7 +174,7 @@ def test_the_gradient_is_taken_once() -> None:
     x, state, W, V, b = problem("leapfrog", 4, 2, 3)
     output, _ = scan(Recurrence(SCHEMES["leapfrog"], 0.3, ACTIVATIONS["tanh"]), x, state, W, V, b)
     (first,) = torch.autograd.grad(output.square().sum(), (W,), create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="first derivative only"):
         first.sum().backward()
 
 
@@ -315,3 +316,13 @@ def test_linear_networks_return_without_the_grid(scheme: str, limit: float) -> N
     torch.testing.assert_close(again, output, rtol=0, atol=1e-8)
     for a, b_ in zip(state, before, strict=True):
         torch.testing.assert_close(a, b_, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("bits", [None, 40])
+def test_a_second_derivative_is_refused_and_not_silently_zero(bits: int | None) -> None:
+    """A gradient penalty would otherwise contribute nothing: the cotangent of a sum has no graph of its own."""
+    model = qunn.ARNN(2, 4, reversible=bits is not None, dtype=torch.float64)
+    x = torch.randn(5, 1, 2, dtype=torch.float64, requires_grad=True)
+    (g,) = torch.autograd.grad(model(x)[0].sum(), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="first derivative only"):
+        g.square().sum().backward()

@@ -377,7 +377,7 @@ def test_a_fixed_point_that_diverges_is_reported() -> None:
         "backward_euler", FunctionField(lambda v: -3 * v, 1, dtype=F64), 1.0, solver=Solver("fixed-point")
     )
     told = failure(network, torch.ones(1, dtype=F64))
-    assert told["iterations"] == "50"
+    assert told["iterations"] == "100"
     assert float(told["reached"]) > 1
     network = ODERNN.from_tableau(
         "backward_euler", FunctionField(lambda v: v**3, 1, dtype=F64), 1.0, solver=Solver("fixed-point")
@@ -401,7 +401,8 @@ def test_a_singular_jacobian_at_the_start_is_reported(method: str) -> None:
     layer = Equations(
         1, W=[one, None], b=[one, None], sigma=["identity"] * 2, alpha=[[1.0]], beta=[1.0], solver=Solver(method)
     )
-    failure(ODERNN(layer), torch.zeros(1, dtype=F64))
+    with pytest.raises(NotConverged, match="Jacobian is singular|did not converge: fixed-point"):
+        ODERNN(layer).integrate(torch.zeros(1, dtype=F64), 3)
 
 
 def test_one_sample_of_a_batch_without_a_solution_is_enough() -> None:
@@ -483,3 +484,36 @@ def test_a_scalar_function_may_make_a_stage_implicit() -> None:
     output, _ = ODERNN(layer)(torch.zeros(2, 3, 0, dtype=F64), Y)
     close(output[0], torch.tanh(Y[0]), 1e-14)
     close(output[1], torch.tanh(output[0] + 0.5 * output[1]), 1e-13)
+
+
+def test_a_singular_jacobian_is_named() -> None:
+    field = AffineField(1, activation="identity", bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        field.W.fill_(10.0)  # h a W = 1
+    network = ODERNN.from_tableau("backward_euler", field, 0.1)
+    y = torch.zeros(1, 1, 1, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(NotConverged, match="singular"):
+        network(torch.zeros(1, 1, 0, dtype=torch.float64), y)[0].sum().backward()
+
+
+@pytest.mark.parametrize("size", [10.0, 30.0])
+def test_stiff_stages_are_solved(size: float) -> None:
+    """h‖K‖² of some thousands: the residual cannot fall to 100 ε, the correction does."""
+    generator = torch.Generator().manual_seed(3)
+    field = GradientField(4, dtype=torch.float64)
+    with torch.no_grad():
+        field.K.copy_(size * torch.randn(4, 4, generator=generator, dtype=torch.float64))
+    network = ODERNN.from_tableau("implicit_midpoint", field, 0.5)
+    y = torch.randn(8, 4, generator=generator, dtype=torch.float64)
+    after = network.integrate(y, 5)
+    K = field((after[0] + after[1]) / 2)  # the stage of the implicit midpoint rule
+    scale = 1e-12 * size**2 * (1 + y.abs().max())  # rounding of Y, times K†K
+    assert (after[1] - after[0] - 0.5 * K).abs().max() < scale
+
+
+def test_autocast_leaves_implicit_stages_their_precision() -> None:
+    network = ODERNN.from_tableau("gauss2", GradientField(8, 2), 0.5)
+    x = torch.randn(6, 4, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = network(x)[0]
+    assert torch.equal(inside, network(x)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -521,3 +522,21 @@ def test_a_member_refuses_what_torch_refuses() -> None:
         with pytest.raises(InputError) as caught:
             call()
         assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_shared_and_computed_weights_are_read_as_they_are_used(kind: type[nn.Module]) -> None:
+    tied = kind(5, 5, 2).double()
+    tied.weight_hh_l1 = tied.weight_hh_l0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch: weight_norm is the old way, which people still use
+        normed = torch.nn.utils.weight_norm(kind(5, 5).double(), "weight_hh_l0")
+    x = torch.randn(4, 2, 5, dtype=torch.float64)
+    for module in (tied, normed):
+        assert (as_odernn(module)(x)[0] - module(x)[0]).abs().max() < 1e-12
+
+
+def test_an_empty_batch() -> None:
+    x = torch.randn(4, 0, 3, dtype=torch.float64)
+    for module in (nn.RNN(3, 5), nn.LSTM(3, 5), nn.GRU(3, 5)):
+        assert as_odernn(module.double())(x)[0].shape == (4, 0, 5)

@@ -729,7 +729,7 @@ def test_as_dict_is_plain_JSON_with_null_for_what_does_not_apply() -> None:
         found = report(model, pairs=8, steps=2)
         shown = json.loads(json.dumps(found.as_dict(), allow_nan=False))
         assert set(shown) == {"model", "layers", "linear", "contractive"}
-        keys = {"n", "t", "lines", "contraction", "Q_eigenvalues", "beta", "contractive"}
+        keys = {"n", "t", "lines", "contraction", "Q_eigenvalues", "beta", "metric", "contractive"}
         assert all(set(layer) == keys for layer in shown["layers"])
         assert [line["name"] for line in shown["layers"][0]["lines"]] == [*LINES, "contraction"]
     lstm = report(nn.LSTM(2, 3), pairs=8, steps=1).as_dict()["layers"][0]
@@ -783,3 +783,21 @@ def test_antisymmetric_fields_are_not_monotone_with_tanh() -> None:
     assert unproved(found) == {"field"}
     linear = report(ODERNN.from_tableau("gauss2", AntisymmetricField(4, activation="identity", dtype=F64), 0.3))
     assert linear.contractive is True
+
+
+def test_the_norm_of_a_proof_is_named() -> None:
+    """σ(-My) contracts in the norm of M; in the Euclidean one orbits separate, and the report says both."""
+    M = torch.tensor([[2.0, 1.9], [1.9, 2.0]], dtype=torch.float64)
+    layer = Equations(1, W=[-M, None], a=[[1.0]], beta=[1.0], gamma=[0, 1.0], h=5.0)
+    found = stability.report(ODERNN(layer))
+    assert found.contractive is True
+    assert "<Δ, M Δ>, M = -W" in found.line("contraction").claim
+    assert "in the Euclidean norm, which nothing is proved of: 1." in found.line("contraction").detail
+    assert torch.equal(torch.tensor(found.layers[0].metric, dtype=torch.float64), M)
+    assert stability.measure(layer).violations > 0
+
+
+def test_both_directions_are_examined() -> None:
+    found = stability.report(ContractiveRNN(2, 3, 2, bidirectional=True, dtype=torch.float64), pairs=8, steps=3)
+    assert len(found.layers) == 4
+    assert found.contractive is True

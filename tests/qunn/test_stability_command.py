@@ -288,3 +288,10 @@ def test_stages_that_are_not_solved_are_status_1_beside_the_report(command: Comm
     quiet = command(path, "--quiet", *FAST)
     assert (quiet.status, quiet.err) == (1, "")
     assert "`tol` may" in quiet.out
+
+
+@pytest.mark.parametrize("flags", [("--seed", "9" * 23), ("--size", "1000000"), ("--pairs", "100000000")])
+def test_numbers_beyond_any_machine_are_refused(command: Command, flags: tuple[str, str]) -> None:
+    outcome = command("gauss2", *flags)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.count("\n") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,7 @@ BIAS = "layers.0.bias"
             "`layers.0.weight_ih` does not fit the model: (5, 3, 2) torch.float32, not (5, 3, 2) torch.float64",
         ),
         (metadata("class", "CWRNN"), "`arguments` must be those of CWRNN, but: "),
+        (metadata("arguments", '{"hidden_size": ' + "1" * 5000 + "}"), "`arguments` must be JSON, but: "),
         (metadata("shared", "["), "`shared` must be JSON, but: "),
         (metadata("shared", "[]"), "`shared` must be a JSON object, but is []"),
         (metadata("shared", '{"layers.0.bias": "nothing"}'), "`shared` must name tensors of the model, but: "),
@@ -330,3 +332,19 @@ def test_a_refused_file_is_not_half_loaded(tmp_path: Path) -> None:
     before = nn.utils.parameters_to_vector([p.abs() for p in model.parameters()])
     refused(edited(tmp_path / "m", lambda t, _: t.pop(BIAS)))
     assert torch.equal(before, nn.utils.parameters_to_vector([p.abs() for p in model.parameters()]))
+
+
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
+    make("CWRNN", torch.float32).save(tmp_path / "m")
+    with pytest.raises(
+        InputError, match=r"^`device` must be a device that torch has here, such as cpu, but is 'nope'$"
+    ):
+        qunn.load(tmp_path / "m", device="nope")
+
+
+def test_networks_can_be_pickled(tmp_path: Path) -> None:
+    """As worker processes need it."""
+    for model in (qunn.ContractiveRNN(3, 4), qunn.as_odernn(nn.LSTM(3, 4))):
+        back = pickle.loads(pickle.dumps(model))
+        x = torch.randn(5, 2, 3)
+        assert torch.equal(back(x)[0], model(x)[0])
