@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qunn import stability
     from qunn.arnn.network import ARNN
     from qunn.members import as_odernn
     from qunn.networks.contractive import ContractiveRNN
@@ -50,11 +51,14 @@ __all__ = [
     "as_odernn",
     "load",
     "save",
+    "stability",
     "tableaux",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "stability":
+        return import_module("qunn.stability")
     if name not in _HOME:
         raise AttributeError(f"module 'qunn' has no attribute {name!r}")
     return getattr(import_module(f"qunn.{_HOME[name]}"), name)
