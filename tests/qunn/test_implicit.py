@@ -401,7 +401,7 @@ def test_a_singular_jacobian_at_the_start_is_reported(method: str) -> None:
     layer = Equations(
         1, W=[one, None], b=[one, None], sigma=["identity"] * 2, alpha=[[1.0]], beta=[1.0], solver=Solver(method)
     )
-    with pytest.raises(NotConverged, match="Jacobian is singular|did not converge: fixed-point"):
+    with pytest.raises(NotConverged, match=r"Jacobian is singular|did not converge: fixed-point"):
         ODERNN(layer).integrate(torch.zeros(1, dtype=F64), 3)
 
 
