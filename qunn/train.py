@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, final
 import click
 
 from hamiltonians.errors import InputError, must_be
-from qunn.command import BAD_INPUT, CHECK_FAILED, INTERRUPTED, LateProgress, common_options, limit_threads, run
+from qunn.command import BAD_INPUT, CHECK_FAILED, INTERRUPTED, LateProgress, Size, common_options, limit_threads, run
 from qunn.options import checked, parsed
 from qunn.tasks import TASKS, task, task_options
 from qunn.training.models import MODELS, model_options
-from qunn.training.settings import Settings
+from qunn.training.settings import LAST_SEED, Settings
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -49,6 +49,7 @@ _GROWS = ("epochs", "seeds")
 @click.option("--model-option", multiple=True, metavar="NAME=VALUE", help="Of the model's own; see --list.")
 @click.option("--task-option", multiple=True, metavar="NAME=VALUE", help="Such as length=50 or city=san-francisco.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda; with torchrun several of them.")
+@click.option("--memory-limit", type=Size(), help="Bytes that may be taken, such as 4GiB; default: what is free.")
 @click.option("--list", "list_names", is_flag=True, help="Show models and tasks with their options and leave.")
 @common_options
 @click.pass_context
@@ -68,6 +69,13 @@ def main(context: click.Context, /, **given: Any) -> int:
         if int(os.environ.get("RANK", "0")) == 0:
             raise
         return BAD_INPUT  # the first process says it for all
+    except KeyboardInterrupt:  # before training began
+        if not given["resume"]:
+            raise
+        if int(os.environ.get("RANK", "0")) == 0:
+            out = given["out"]
+            print(f"error: interrupted; {out} is as it was; go on with --out {out} --resume", file=sys.stderr)
+        return INTERRUPTED
     except RuntimeError as error:  # torch has no MemoryError of its own
         if "allocate" not in str(error) and "out of memory" not in str(error):
             raise
@@ -97,7 +105,10 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
     before = _read_plan(out) if given["resume"] else None
     plan = _plan(given, spoken, before)
     _limit_threads(given["threads"])
-    from qunn.training.loop import close, make_fabric, new_model, train
+    from hamiltonians.memory import memory_limit
+    from qunn.training.loop import close, make_fabric, new_model, require_room, train
+
+    memory_limit.set(given["memory_limit"])
 
     fabric = make_fabric(plan.device)
     fabric.launch()
@@ -105,6 +116,7 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
     if before is not None and before.processes != plan.processes:
         raise must_be("processes", f"{before.processes}, as the run was begun", plan.processes)
     data = task(plan.settings.task, plan.settings.data_seed, **plan.settings.task_options)
+    require_room(plan.settings, data, plan.device)
     new_model(plan.settings, data)  # what it refuses it refuses before a folder is made
     progress = LateProgress(given["quiet"] or not fabric.is_global_zero)
     outcomes: list[Outcome] = []
@@ -156,6 +168,8 @@ def _plan(given: dict[str, Any], spoken: set[str], before: Plan | None) -> Plan:
         given = given | kept | {"device": device}
     if given["seeds"] < 1:
         raise must_be("--seeds", "an integer of at least 1", given["seeds"])
+    if given["seed"] + given["seeds"] - 1 > LAST_SEED:
+        raise must_be("--seeds", f"at most {LAST_SEED - given['seed'] + 1}, with this --seed", given["seeds"])
     settings = Settings(**{name: given[name] for name in names})
     return Plan(settings, given["seed"], given["seeds"], given["device"], processes=1)
 
@@ -179,11 +193,28 @@ def _read_plan(out: Path) -> Plan:
         if content.pop("format") != FORMAT:
             raise KeyError("format")
         content.pop("versions")
-        return Plan(settings=Settings(**content.pop("settings")), **content)
+        plan = Plan(settings=Settings(**content.pop("settings")), **content)
+        _check_plan(plan)
+        return plan
     except FileNotFoundError as error:
         raise must_be("--resume", f"for the folder of an earlier run, with its {RUN}", str(out)) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except InputError as error:
+        raise InputError(f"{path}: {error}", error.field) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: `{RUN}` must be one that this command wrote, but cannot be read", RUN) from error
+
+
+def _check_plan(plan: Plan) -> None:
+    """Settings check themselves; the names in them and the rest of a run.json are checked here."""
+    for name, least, most in (("seed", 0, LAST_SEED), ("seeds", 1, LAST_SEED + 1), ("processes", 1, 10**6)):
+        value = getattr(plan, name)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise must_be(name, f"an integer from {least} to {most}", value)
+    if plan.device not in ("cpu", "cuda"):
+        raise must_be("device", "cpu or cuda", plan.device)
+    settings = plan.settings
+    checked(settings.model_options, model_options(settings.model), "model_options")
+    checked(settings.task_options, task_options(settings.task), "task_options")
 
 
 def _prepare(fabric: Fabric, out: Path, plan: Plan, before: Plan | None) -> None:

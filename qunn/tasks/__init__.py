@@ -31,6 +31,9 @@ TASKS = {
     "permuted-digits": ("digits:permuted_digits", "handwritten digits, 64 pixels in a fixed random order"),
 }
 
+#: of every size that a task can be given; beyond it NumPy's own sizes overflow
+MOST = 10**9
+
 __all__ = ["TASKS", "Part", "Task", "task", "task_options"]
 
 
@@ -42,7 +45,11 @@ def task(name: str, seed: int = 0, **options: Any) -> Task:
     InputError : an unknown name or option, or a size that makes no data set.
     """
     maker = _maker(name)
-    made: Task = maker(seed=seed, **checked(options, task_options(name), f"option of {name}"))
+    wanted = checked(options, task_options(name), f"option of {name}")
+    for key, value in wanted.items():
+        if isinstance(value, int) and value > MOST:
+            raise must_be(key, f"an integer of at most {MOST}", value)
+    made: Task = maker(seed=seed, **wanted)
     return made
 
 

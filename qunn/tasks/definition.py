@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from hamiltonians.memory import require_memory
+
 #: training, validation and test take these shares of a data set, in this order
 SHARES = (0.6, 0.2, 0.2)
 
@@ -130,6 +132,17 @@ def parts(
         made.append(Part(torch.from_numpy(x), torch.from_numpy(y), scored, baselines(y)))
         start += size
     return made[0], made[1], made[2]
+
+
+def require_data(rows: int, steps: int, features: int) -> None:
+    """Refuse data [rows, steps, features] that do not fit into memory, before they are drawn.
+
+    Raises
+    ------
+    MemoryEstimateError : inputs, targets and a copy on the way there need more than is free.
+    """
+    way_out = "smaller `--task-option` sizes need less"
+    require_memory(3 * 8 * rows * steps * features, f"data of {rows} x {steps} x {features} numbers", way_out)
 
 
 def mean_or_none(values: Sequence[float] | NDArray[np.float64]) -> float | None:

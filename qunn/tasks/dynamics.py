@@ -14,11 +14,13 @@ from scipy.integrate import solve_ivp
 
 from hamiltonians.errors import must_be
 from qunn.sequence import check_size
-from qunn.tasks.definition import Part, Task, shares
+from qunn.tasks.definition import Part, Task, require_data, shares
 from qunn.tasks.forecast import Floats, Windows, forecast, naive_scores
 
 RTOL = 1e-10
 ATOL = 1e-12
+#: what is integrated within an hour or so: samples of a series, |F| of Lorenz 96, |I| of FitzHugh-Nagumo
+MOST_SAMPLES, MOST_FORCING, MOST_CURRENT = 10**6, 100.0, 10.0
 
 
 def mackey_glass(*, seed: int = 0, samples: int = 2_000, length: int = 100, warmup: int = 18, stride: int = 10) -> Task:
@@ -27,7 +29,7 @@ def mackey_glass(*, seed: int = 0, samples: int = 2_000, length: int = 100, warm
     Mackey & Glass, Science 197 (1977) 287; τ = 17 is the mildly chaotic case of Farmer, Physica D 4 (1982) 366. The
     seed draws the constant history before t = 0 from [1.1, 1.3].
     """
-    check_size("samples", samples, 10)
+    _check_samples("samples", samples, 10)
     past = float(np.random.default_rng(seed).uniform(1.1, 1.3))
     series = mackey_glass_series(past, 300 + samples, 1.0)[300:, None]
     source = "Mackey & Glass, Science 197 (1977) 287; Farmer, Physica D 4 (1982) 366"
@@ -94,10 +96,15 @@ def lorenz96(
     first 20 time units are left out.
     """
     check_size("sites", sites, 4)
-    check_size("samples", samples, 10)
+    _check_samples("samples", samples, 10)
+    _check_bound("forcing", forcing, MOST_FORCING)
+    require_data(samples, 1, sites)
     x0 = forcing + 0.01 * np.random.default_rng(seed).standard_normal(sites)
     times = 20 + 0.05 * np.arange(float(samples))
     series = lorenz96_series(x0, forcing, times)
+    spread = series[: shares(samples)[0]].std(0)
+    if not (np.isfinite(series).all() and (spread > 1e-6 * (1 + abs(forcing))).all()):
+        raise must_be("forcing", "one whose solution is finite and does not settle at a constant", forcing)
     source = "Lorenz & Emanuel, J. Atmos. Sci. 55 (1998) 399"
     windows = Windows(length, warmup, stride, None)
     return forecast("lorenz96", f"next state of Lorenz 96, {sites} sites, F = {forcing:g}", source, series, windows)
@@ -127,6 +134,9 @@ def fitzhugh_nagumo(
     """
     windows = Windows(length, warmup, 1, SEASON_OF_NEURON)
     check_size("trajectories", trajectories, 3)
+    _check_samples("length", length, 2)
+    _check_bound("current", current, MOST_CURRENT)
+    require_data(trajectories, length, 2)
     rng = np.random.default_rng(seed)
     x0 = np.stack([rng.uniform(-2, 2, trajectories), rng.uniform(-0.5, 1.5, trajectories)])
     v = fitzhugh_nagumo_series(x0, current, length + 1)[:, 0].T[:, :, None]  # [n, T+1, 1]
@@ -167,6 +177,17 @@ def _trajectories(v: Floats, windows: Windows) -> Part:
     # every trajectory counts the same positions, so that the mean of means is the mean
     scores = {key: float(np.mean(values)) if values else None for key, values in means.items()}
     return Part(torch.from_numpy(v[:, :-1]), torch.from_numpy(v[:, 1:]), torch.from_numpy(scored), scores)
+
+
+def _check_samples(name: str, value: int, least: int) -> None:
+    check_size(name, value, least)
+    if value > MOST_SAMPLES:
+        raise must_be(name, f"an integer of at most {MOST_SAMPLES}", value)
+
+
+def _check_bound(name: str, value: float, most: float) -> None:
+    if not abs(value) <= most:
+        raise must_be(name, f"a number from {-most:g} to {most:g}", value)
 
 
 def _sampled(field: Callable[[float, Floats], Floats], x0: Floats, times: Floats) -> Floats:

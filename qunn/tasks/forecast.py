@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hamiltonians.errors import must_be
 from qunn.sequence import check_size
-from qunn.tasks.definition import Part, Task, mean_or_none, shares
+from qunn.tasks.definition import Part, Task, mean_or_none, require_data, shares
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -52,15 +52,18 @@ def forecast(name: str, description: str, source: str, series: Floats, windows: 
 
     Raises
     ------
-    InputError : a series too short for one training window.
+    InputError : a series too short for one training window, or one that is not finite, or constant.
     """
     a, b = np.cumsum(shares(len(series)))[:2]
     if windows.length > a - 1:
         raise must_be("length", f"at most {a - 1}, for {a} values to train on", windows.length)
     train = series[:a]
     spread = train.std(0)
-    x = (series - train.mean(0)) / np.where(spread > 0, spread, 1)
+    if not (np.isfinite(series).all() and np.isfinite(spread).all() and (spread > 0).all()):
+        raise must_be("series", "finite, and not constant over its training part", name)
+    x = (series - train.mean(0)) / spread
     ends = np.arange(windows.length + 1, a + 1, windows.stride)
+    require_data(len(ends), windows.length, x.shape[1])
     made = [_part(x, ends, ends - windows.length + windows.warmup, windows)]
     for lo, hi in ((a, b), (b, len(series))):
         step = windows.length - windows.warmup
@@ -83,10 +86,14 @@ def _part(x: Floats, ends: Integers, firsts: Integers, windows: Windows) -> Part
 
 
 def naive_scores(x: Floats, positions: Integers, season: int | None) -> dict[str, float | None]:
-    """Mean squared errors of the last value and of the value a season ago, at these positions of x [L, m]."""
+    """Mean squared errors of the last value and of the value a season ago, at these positions of x [L, m].
+
+    None where a position has no value so long ago: a baseline is over what the network is scored on, or not at all.
+    """
 
     def score(lag: int) -> float | None:
-        at = positions[positions >= lag]
-        return mean_or_none(((x[at] - x[at - lag]) ** 2).mean(-1))
+        if positions.min(initial=lag) < lag:
+            return None
+        return mean_or_none(((x[positions] - x[positions - lag]) ** 2).mean(-1))
 
     return {"persistence": score(1), "seasonal-naive": None if season is None else score(season)}

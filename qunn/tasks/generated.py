@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qunn.sequence import check_size
-from qunn.tasks.definition import Task, mean_or_none, parts
+from qunn.tasks.definition import Task, mean_or_none, parts, require_data
 
 SYMBOLS = 8  # of copy memory; class 0 is the blank, input 9 the delimiter
 WORD = 10  # symbols to remember
@@ -25,6 +25,7 @@ def adding(*, seed: int = 0, length: int = 100, samples: int = 10_000) -> Task:
     """
     check_size("length", length, 2)
     check_size("samples", samples, 3)
+    require_data(samples, length, 2)
     rng = np.random.default_rng(seed)
     u, rows, half = rng.random((samples, length)), np.arange(samples), length // 2
     first, second = rng.integers(0, half, samples), rng.integers(half, length, samples)
@@ -53,6 +54,7 @@ def copy(*, seed: int = 0, delay: int = 100, samples: int = 5_000) -> Task:
     check_size("delay", delay)
     check_size("samples", samples, 3)
     length = delay + 2 * WORD
+    require_data(samples, length, SYMBOLS + 2)
     words = np.random.default_rng(seed).integers(1, SYMBOLS + 1, (samples, WORD))
     x = np.zeros((samples, length), np.int64)
     x[:, :WORD], x[:, WORD + delay - 1] = words, SYMBOLS + 1

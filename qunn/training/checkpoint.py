@@ -9,6 +9,7 @@ The line of an epoch in `metrics.jsonl` is written before its `training.pt`; res
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import random
 from dataclasses import asdict, dataclass
@@ -19,11 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hamiltonians.errors import InputError
+from hamiltonians.errors import InputError, must_be
 from hamiltonians.files import written_atomically
 
 FORMAT = 1
 STATE, LOG = "training.pt", "metrics.jsonl"
+#: what a file of the right format and the wrong content leads to
+WRONG = (TypeError, LookupError, RuntimeError, ValueError, AttributeError, ArithmeticError)
 Weights = dict[str, Tensor]
 
 
@@ -79,11 +82,45 @@ class Checkpoint:
             content = torch.load(path, map_location="cpu", weights_only=True)
             if content.pop("format") != FORMAT:
                 raise KeyError("format")
-            return cls(progress=Progress(**content.pop("progress")), **content)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, AttributeError) as error:
+            found = cls(progress=Progress(**content.pop("progress")), **content)
+            found.check()
+        except (OSError, EOFError, pickle.UnpicklingError, *WRONG) as error:
             raise InputError(
                 f"{path}: `file` must be the state of a training run, but cannot be read", STATE
             ) from error
+        return found
+
+    def check(self) -> None:
+        """Refuse what no run can have stored; whether it fits a certain run is for that to find out.
+
+        Raises
+        ------
+        InputError : a part of the wrong kind.
+        """
+        at = self.progress
+        best = self.best is None or _are_weights(self.best)
+        agree = (self.best is None) == (at.best_epoch is None) == (at.best_loss is None) == (at.epoch == 0)
+        for name, fits in (
+            ("epoch", _whole(at.epoch) and at.epoch >= 0),
+            ("best_epoch", at.best_epoch is None or (_whole(at.best_epoch) and 1 <= at.best_epoch <= at.epoch)),
+            ("best_loss", at.best_loss is None or (isinstance(at.best_loss, float) and math.isfinite(at.best_loss))),
+            ("seconds", isinstance(at.seconds, int | float) and 0 <= at.seconds < math.inf),
+            ("last", _are_weights(self.last)),
+            ("best", best and agree),
+            ("optimizer", isinstance(self.optimizer, dict)),
+            ("order", isinstance(self.order, Tensor)),
+            ("rng", isinstance(self.rng, list) and all(isinstance(one, dict) for one in self.rng)),
+        ):
+            if not fits:
+                raise must_be(name, "as a run stores it", "something else")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_weights(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, Tensor) for one in value.values())
 
 
 def weights_of(module: torch.nn.Module) -> Weights:
@@ -124,6 +161,32 @@ def append_line(folder: Path, line: dict[str, Any]) -> None:
     """Add an epoch to `metrics.jsonl`."""
     with (folder / LOG).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, allow_nan=False) + "\n")
+
+
+def check_log(folder: Path, epoch: int) -> None:
+    """Refuse a `metrics.jsonl` that does not begin with the lines of the epochs 1 to `epoch`.
+
+    Raises
+    ------
+    InputError : no such file, a line that is cut, garbage, or another epoch's.
+    """
+    path = folder / LOG
+    try:
+        lines = path.read_bytes().splitlines(keepends=True) if epoch else []
+    except OSError:
+        lines = []
+    for k in range(1, epoch + 1):
+        if k > len(lines) or not _is_line(lines[k - 1], k):
+            what = f"a line for each of the {epoch} epochs of {STATE}, but has none of epoch {k} as line {k}"
+            raise InputError(f"{path}: `{LOG}` must hold {what}", LOG)
+
+
+def _is_line(text: bytes, epoch: int) -> bool:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return text.endswith(b"\n") and isinstance(line, dict) and line.get("epoch") == epoch
 
 
 def cut_log(folder: Path, epoch: int) -> None:

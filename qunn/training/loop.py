@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -22,8 +22,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from hamiltonians.errors import must_be
+from hamiltonians.errors import InputError, must_be
 from hamiltonians.files import written_atomically
+from hamiltonians.memory import require_memory
 from qunn.implicit import NotConverged
 from qunn.monitored import Monitored
 from qunn.networks.readout import Readout
@@ -31,9 +32,11 @@ from qunn.storage import save
 from qunn.tasks.definition import METRICS, Part, Task
 from qunn.training.checkpoint import (
     STATE,
+    WRONG,
     Checkpoint,
     Progress,
     append_line,
+    check_log,
     cut_log,
     rng_state,
     seed_all,
@@ -145,6 +148,8 @@ class _Run:
         if self.fabric.broadcast((self.folder / STATE).exists()):
             self._restore()
         else:
+            if self.fabric.is_global_zero:
+                cut_log(self.folder, 0)  # its state was lost, so that all begins anew
             self._store()
         diverged_at = reason = None
         try:
@@ -223,9 +228,11 @@ class _Run:
             if not len(mine):  # a process without a share still takes part in the step, with weight 0
                 mine, weight = batch[:1], 0.0
             self.optimizer.zero_grad()
-            total, count = loss_of(self._outputs(self.parallel, part, mine), part.targets[mine], part.scored[mine])
-            # the mean over the global batch: DDP averages gradients over the processes, hence `world`
-            self.fabric.backward(total * (weight * world / part.scored[batch].sum()))
+            with self._together(), self.fabric.no_backward_sync(self.parallel, enabled=world > 1):
+                total, count = loss_of(self._outputs(self.parallel, part, mine), part.targets[mine], part.scored[mine])
+                # the mean over the global batch, to which each process adds its share
+                self.fabric.backward(total * (weight / part.scored[batch].sum()))
+            self._sum_gradients()
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or math.inf)
             if not bool(torch.isfinite(norm)):  # the same in all processes, since gradients are
                 raise DivergedError(f"the norm of a gradient is {float(norm)}")
@@ -241,18 +248,42 @@ class _Run:
         names = dict.fromkeys((self.task.loss, *self.task.metrics))
         sums = torch.zeros(len(names), 2, dtype=torch.float64, device=self.fabric.device)
         self.model.eval()
-        for batch in torch.split(torch.arange(len(part)), self.settings.batch_size):
-            mine = batch[self.fabric.global_rank :: self.fabric.world_size]
-            if len(mine):
-                outputs = self._outputs(self.model, part, mine)
-                each = [METRICS[name](outputs, part.targets[mine], part.scored[mine]) for name in names]
-                sums += torch.stack([torch.stack(pair).double() for pair in each])
+        with self._together():
+            for batch in torch.split(torch.arange(len(part)), self.settings.batch_size):
+                mine = batch[self.fabric.global_rank :: self.fabric.world_size]
+                if len(mine):
+                    outputs = self._outputs(self.model, part, mine)
+                    each = [METRICS[name](outputs, part.targets[mine], part.scored[mine]) for name in names]
+                    sums += torch.stack([torch.stack(pair).double() for pair in each])
         totals, counts = self._over_processes(sums).unbind(-1)
         return dict(zip(names, (totals / counts).tolist(), strict=True))
 
     def _outputs(self, model: nn.Module, part: Part, rows: Tensor) -> Tensor:
         outputs: Tensor = model(part.inputs[rows])[0]
         return outputs
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Stages that one process could not solve end the run of all: none may wait for one that has left."""
+        problem: NotConverged | None = None
+        try:
+            yield
+        except NotConverged as error:
+            problem = error
+        if self.fabric.world_size > 1:
+            flag = torch.tensor(float(problem is not None), device=self.fabric.device)
+            if float(self._over_processes(flag)) and problem is None:
+                problem = NotConverged("the implicit stages of another process did not converge")
+        if problem is not None:
+            raise problem
+
+    def _sum_gradients(self) -> None:
+        """Over the processes, after the backward pass: DDP's own sum would wait for a process that failed in it."""
+        if self.fabric.world_size == 1:
+            return
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        for gradient in gradients:
+            gradient.copy_(self._over_processes(gradient.clone()))
 
     def _over_processes(self, sums: Tensor) -> Tensor:
         total = self.fabric.all_reduce(sums, reduce_op="sum")
@@ -290,8 +321,16 @@ class _Run:
             save(self.model, self.folder / "best.safetensors")
 
     def _restore(self) -> None:
-        """Go on from training.pt; what was written beside it is made to agree."""
+        """Go on from training.pt; what was written beside it is made to agree, once all of it has been accepted."""
         saved = Checkpoint.load(self.folder)
+        try:
+            self._accept(saved)
+        except WRONG as error:
+            path = self.folder / STATE
+            raise InputError(
+                f"{path}: `file` must be the state of this very run, but does not fit it", STATE
+            ) from error
+        check_log(self.folder, saved.progress.epoch)
         if self.fabric.is_global_zero:
             cut_log(self.folder, saved.progress.epoch)
             if saved.best is not None:
@@ -300,10 +339,33 @@ class _Run:
         self.model.load_state_dict(saved.last)
         if self.fabric.is_global_zero:
             save(self.model, self.folder / "last.safetensors")
-        self.optimizer.load_state_dict(saved.optimizer)
-        self.order.set_state(saved.order)
         set_rng_state(saved.rng[self.fabric.global_rank], self.fabric.device)
         self.progress, self.best = saved.progress, saved.best
+
+    def _accept(self, saved: Checkpoint) -> None:
+        """Take over weights, optimiser and generators; writes nothing. Raises one of WRONG where they do not fit."""
+        own = self.model.state_dict()
+        for weights in (saved.last, saved.last if saved.best is None else saved.best):
+            if any(
+                weights[key].dtype != value.dtype or weights[key].shape != value.shape for key, value in own.items()
+            ):
+                raise ValueError("weights of another dtype or shape")
+            self.model.load_state_dict(weights)
+        fresh, groups = self.optimizer.state_dict()["param_groups"], saved.optimizer["param_groups"]
+        for one, other in zip(fresh, groups, strict=True):
+            if any(other[key] != one[key] for key in ("lr", "betas", "eps", "weight_decay", "params")):
+                raise ValueError("an optimiser with other settings")
+        parameters = list(self.model.parameters())
+        for index, moments in saved.optimizer["state"].items():
+            float(moments["step"])
+            if any(moments[key].shape != parameters[index].shape for key in ("exp_avg", "exp_avg_sq")):
+                raise ValueError("moments of another shape")
+        self.optimizer.load_state_dict(saved.optimizer)
+        self.order.set_state(saved.order)
+        if len(saved.rng) != self.fabric.world_size:
+            raise ValueError("another number of processes")
+        for state in saved.rng:  # of all processes, so that all find the same
+            set_rng_state(state, self.fabric.device)
 
     @contextmanager
     def _writer(self) -> Iterator[SummaryWriter | None]:
@@ -336,6 +398,44 @@ def new_model(settings: Settings, task: Task) -> Readout:
         dtype=_dtype(settings),
         **settings.model_options,
     )
+
+
+def require_room(settings: Settings, task: Task, device: str) -> None:
+    """Refuse a run that needs more memory than is free, before anything of it is made.
+
+    Counted are the weights, their gradients, Adam's moments, the copies of the last and best epoch, the data in the
+    run's dtype, and the states of one batch that a backward pass reads.
+
+    Raises
+    ------
+    MemoryEstimateError : states what is needed and what is free.
+    """
+    size = _dtype(settings).itemsize
+    data = sum(
+        size * part.inputs.numel() + size * part.targets.numel() + part.scored.numel()
+        for part in (task.train, task.validation, task.test)
+    )
+    rows, steps = min(settings.batch_size, len(task.train)), task.train.inputs.shape[1]
+    states = size * rows * steps * settings.hidden_size * settings.layers
+    weights = _weight_bytes(settings, task)
+    on_host = 6 * weights + data + states if device == "cpu" else 3 * weights
+    require_memory(
+        on_host,
+        f"{settings.model} with {settings.layers} x {settings.hidden_size} units on {settings.task}",
+        "a smaller `--hidden-size`, `--layers` or `--batch-size` needs less",
+    )
+
+
+def _weight_bytes(settings: Settings, task: Task) -> int:
+    """Of the model; where it cannot be built without memory, of torch's plain RNN, with as many units."""
+    try:
+        with torch.device("meta"):
+            model = new_model(settings, task)
+    except RuntimeError:
+        with torch.device("meta"):
+            plain = replace(settings, model="rnn", model_options={})
+            model = new_model(plain, task)
+    return sum(value.numel() * value.element_size() for value in model.state_dict().values())
 
 
 def _write_curves(writer: SummaryWriter, line: Mapping[str, Any]) -> None:

@@ -10,6 +10,10 @@ from typing import Any, final
 from hamiltonians.errors import must_be, one_of
 
 DTYPES = ("float32", "float64")
+#: no machine has more; below them no product of sizes overflows and no step of Adam is out of float32's range
+MOST = {"hidden_size": 10**8, "layers": 1000, "batch_size": 10**9, "epochs": 10**9}
+LARGEST = 1e30
+LAST_SEED = 2**32 - 1
 
 
 @final
@@ -41,14 +45,26 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "layers", "batch_size", "epochs"):
-            _check(name, getattr(self, name), int, "an integer of at least 1", lambda x: x >= 1)
-        for name in ("patience", "data_seed"):
-            _check(name, getattr(self, name), int, "an integer of at least 0", lambda x: x >= 0)
+            value, most = getattr(self, name), MOST[name]
+            _check(name, value, int, "an integer of at least 1", lambda x: x >= 1)
+            if value > most:
+                _check(name, value, int, f"an integer of at most {most}", lambda _: False)
+        _check("patience", self.patience, int, "an integer of at least 0", lambda x: x >= 0)
+        seeds = f"an integer from 0 to {LAST_SEED}"
+        _check("data_seed", self.data_seed, int, seeds, lambda x: 0 <= x <= LAST_SEED)
         _check("lr", self.lr, float, "a positive number", lambda x: 0 < x < math.inf)
         _check("clip", self.clip, float, "a positive number, or 0 for none", lambda x: 0 <= x < math.inf)
+        for name in ("lr", "clip"):
+            _check(name, getattr(self, name), float, f"a number of at most {LARGEST:g}", lambda x: x <= LARGEST)
         _check("dropout", self.dropout, float, "a probability in [0, 1)", lambda x: 0 <= x < 1)
         if self.dtype not in DTYPES:
             raise must_be("--dtype", one_of(DTYPES), self.dtype)
+        for name in ("model", "task"):
+            if not isinstance(getattr(self, name), str):
+                raise must_be(f"--{name}", "a name", getattr(self, name))
+            options = getattr(self, f"{name}_options")
+            if not isinstance(options, Mapping):
+                raise must_be(f"{name}_options", "options by their names", options)
 
 
 def _check(name: str, value: Any, kind: type, allowed: str, fits: Callable[[Any], bool]) -> None:

@@ -314,6 +314,11 @@ def test_digits_are_the_images_row_by_row_or_permuted() -> None:
         ("copy", {"delay": 0}, "`delay`"),
         ("lorenz96", {"forcing": "nan"}, "`forcing` must be a finite number, but is 'nan'"),
         ("lorenz96", {"sites": 3}, "`sites`"),
+        ("lorenz96", {"forcing": 1e200}, "`forcing` must be a number from -100 to 100, but is 1e+200"),
+        ("lorenz96", {"forcing": 0.5, "samples": 120}, "`forcing` must be one whose solution"),
+        ("fitzhugh-nagumo", {"current": 1e6}, "`current` must be a number from -10 to 10"),
+        ("adding", {"samples": 10**20}, "`samples` must be an integer of at most"),
+        ("mackey-glass", {"samples": 10**8}, "`samples` must be an integer of at most"),
         ("sunspots", {"length": 185}, "`length` must be at most 184, for 185 values to train on, but is 185"),
         ("sunspots", {"warmup": 44}, "`warmup` must be less than the window's length 44, but is 44"),
         ("temperatures", {"city": "paris"}, "`city` must be one of seattle, san-francisco, but is 'paris'"),
@@ -323,6 +328,19 @@ def test_digits_are_the_images_row_by_row_or_permuted() -> None:
 def test_what_makes_no_data_set_is_refused(name: str, options: dict, message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         task(name, **options)
+
+
+def test_a_baseline_is_over_all_that_is_scored_or_none() -> None:
+    short = task("fitzhugh-nagumo", trajectories=6, length=60, warmup=5).test.baselines
+    assert short["seasonal-naive"] is None
+    assert short["persistence"] is not None
+    long = task("fitzhugh-nagumo", trajectories=6, length=60, warmup=SEASON_OF_NEURON - 1).test.baselines
+    assert long["seasonal-naive"] is not None
+
+
+def test_data_that_no_machine_holds_are_refused() -> None:
+    with pytest.raises(MemoryError, match=r"^data of 1000000000 x 1000000000 x 2 numbers: "):
+        task("adding", samples=10**9, length=10**9)
 
 
 def test_options_given_as_text_are_those_given_as_numbers() -> None:

@@ -130,7 +130,15 @@ def test_a_run_does_not_go_on_with_other_settings(
         ((*SMALL, "--out", "x", "--task-option", "length"), "`--task-option` must be NAME=VALUE, but is 'length'"),
         ((*SMALL, "--out", "x", "--task-option", "stride=2"), "`--task-option` must be given once for stride"),
         ((*SMALL, "--out", "x", "--model-option", "h=1"), "`--model-option` must be one of (none), but is 'h'"),
-        ((*SMALL, "--out", "x", "--hidden-size", "10000000"), "`--hidden-size`, `--batch-size` or the data must be"),
+        ((*SMALL, "--out", "x", "--hidden-size", "10000000"), "gru with 1 x 10000000 units on sunspots: "),
+        ((*SMALL, "--out", "x", "--memory-limit", "1K"), "data of "),
+        ((*SMALL, "--out", "x", "--hidden-size", "1000", "--memory-limit", "1M"), "gru with 1 x 1000 units"),
+        ((*SMALL, "--out", "x", "--hidden-size", "1" + "0" * 20), "`--hidden-size` must be an integer of at most"),
+        ((*SMALL, "--out", "x", "--batch-size", "1" + "0" * 20), "`--batch-size` must be an integer of at most"),
+        ((*SMALL, "--out", "x", "--lr", "1e300"), "`--lr` must be a number of at most 1e+30"),
+        ((*SMALL, "--out", "x", "--seed", "4294967295", "--seeds", "2"), "`--seeds` must be at most 1"),
+        ((*SMALL, "--out", "x", "--task-option", "length=1" + "0" * 20), "`length` must be an integer of at most"),
+        (("--model", "arnn-leapfrog", *SMALL[2:], "--hidden-size", "10000000", "--out", "x"), "arnn-leapfrog with 1 x"),
         ((*SMALL, "--out", "x", "--resume"), "`--resume` must be for the folder of an earlier run"),
         ((*SMALL, "--out", "file"), "`--out` must be a new folder"),
         ((*SMALL, "--out", "full"), "`--out` must be a new folder, or one of an earlier run with --resume"),
@@ -235,6 +243,37 @@ def test_kill_9_leaves_a_run_that_goes_on(command: Command, tmp_path: Path, afte
     assert found.report["test_mean"] == whole.report["test_mean"]
     assert lines_of(out / "seed-0") == lines_of(tmp_path / "whole" / "seed-0")
     assert weights_of(out / "seed-0") == weights_of(tmp_path / "whole" / "seed-0")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("seed", 0.5), ("seed", -1), ("seeds", "x"), ("processes", "x"), ("device", [])),
+        *(("model_options", 5), ("model", ["foo"]), ("task", "foo"), ("task_options", {"foo": 1}), ("lr", 1e300)),
+    ],
+)
+def test_a_changed_plan_is_refused_by_its_key(command: Command, tmp_path: Path, key: str, value: object) -> None:
+    command(*SMALL, "--epochs", "1", "--out", str(tmp_path))
+    plan = json.loads((tmp_path / "run.json").read_text())
+    (plan if key in plan else plan["settings"])[key] = value
+    (tmp_path / "run.json").write_text(json.dumps(plan))
+    found = command("--resume", "--out", str(tmp_path))
+    assert (found.status, found.out, found.err.count("\n")) == (2, "", 1)
+    assert found.err.startswith(f"error: {tmp_path}/run.json: `")
+    assert key in found.err
+
+
+def test_ctrl_c_before_going_on_says_that_all_is_kept(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    command(*SMALL, "--epochs", "1", "--out", str(tmp_path))
+    monkeypatch.setattr("qunn.train.task", interrupted)
+    found = command("--resume", "--out", str(tmp_path))
+    assert found.status == 130
+    assert found.err == f"error: interrupted; {tmp_path} is as it was; go on with --out {tmp_path} --resume\n"
 
 
 def test_list_shows_models_and_tasks(command: Command) -> None:

@@ -261,6 +261,53 @@ def test_a_broken_state_is_an_error(content: bytes | None, data: Task, tmp_path:
         fit(SETTINGS, data, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("best", 3), ("rng", []), ("optimizer", {}), ("order", torch.ones(5056)), ("last", {}), ("epoch", "x")),
+        *(("rng", [{}]), ("last", None), ("best_loss", math.nan), ("epoch", -1)),
+    ],
+)
+def test_a_wrong_state_is_refused_before_anything_is_written(
+    key: str, value: object, data: Task, tmp_path: Path
+) -> None:
+    fit(replace(SETTINGS, epochs=2), data, tmp_path)
+    content = torch.load(tmp_path / "training.pt", weights_only=True)
+    (content if key in content else content["progress"])[key] = value
+    torch.save(content, tmp_path / "training.pt")
+    refused(SETTINGS, data, tmp_path, "training.pt: `file` must be the state of ")
+
+
+@pytest.mark.parametrize("other", [{"hidden_size": 5}, {"dtype": "float64"}, {"lr": 0.5}, {"layers": 2}])
+def test_the_state_of_another_run_is_refused(other: dict, data: Task, tmp_path: Path) -> None:
+    fit(replace(SETTINGS, epochs=2), data, tmp_path)
+    refused(replace(SETTINGS, **other), data, tmp_path, "must be the state of this very run, but does not fit it")
+
+
+@pytest.mark.parametrize("text", [None, "", "garbage\n" * 2, '{"epoch": 1}\n{"epoch": 2}', '{"epoch": 2}\n' * 2])
+def test_a_log_of_other_epochs_is_refused(text: str | None, data: Task, tmp_path: Path) -> None:
+    fit(replace(SETTINGS, epochs=2), data, tmp_path)
+    (tmp_path / "metrics.jsonl").unlink()
+    if text is not None:
+        (tmp_path / "metrics.jsonl").write_text(text)
+    refused(SETTINGS, data, tmp_path, "`metrics.jsonl` must hold a line for each of the 2 epochs of training.pt")
+
+
+def test_a_log_without_a_state_begins_anew(data: Task, tmp_path: Path) -> None:
+    fit(replace(SETTINGS, epochs=2), data, tmp_path)
+    (tmp_path / "training.pt").unlink()
+    fit(replace(SETTINGS, epochs=3), data, tmp_path)
+    assert [line["epoch"] for line in log_of(tmp_path)] == [1, 2, 3]
+
+
+def refused(settings: Settings, data: Task, folder: Path, message: str) -> None:
+    """An InputError that leaves every file as it was."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=re.escape(message)):
+        fit(settings, data, folder)
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_the_state_holds_tensors_and_plain_types_only(data: Task, tmp_path: Path) -> None:
     fit(replace(SETTINGS, epochs=1), data, tmp_path)
     content = torch.load(tmp_path / "training.pt", weights_only=True)
@@ -366,3 +413,52 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     for a, b in zip(log_of(tmp_path), log_of(tmp_path / "two" / "seed-0"), strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-12)
         assert a["validation_loss"] == pytest.approx(b["validation_loss"], rel=1e-12)
+
+
+FAILING = """
+import os, sys
+from qunn import Readout
+from qunn.command import run
+from qunn.implicit import NotConverged
+from qunn.train import main
+import qunn.training.loop as loop
+
+forward, train = Readout.forward, loop.train
+
+def fail(*_):
+    raise NotConverged("no solution")
+
+def failing(self, *given):
+    y, h = forward(self, *given)
+    if os.environ["RANK"] == "1":
+        if where == "backward" and self.training:
+            y.register_hook(fail)
+        elif where == "training" and self.training or where == "validation" and not self.training:
+            fail()
+    return y, h
+
+def told(fabric, settings, data, seed, *more):
+    global where
+    where = ("training", "backward", "validation")[seed]
+    return train(fabric, settings, data, seed, *more)
+
+Readout.forward, loop.train = failing, told
+run(main, "qunn.train")
+"""
+
+
+@pytest.mark.slow
+def test_stages_unsolved_in_one_process_end_the_run_of_all(tmp_path: Path) -> None:
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING)
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+        *("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", str(script), "--json", "--quiet"),
+        *("--model", "lstm", "--task", "sunspots", "--task-option", "stride=4", "--hidden-size", "4"),
+        *("--epochs", "3", "--seeds", "3", "--out", str(tmp_path / "run")),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    found = json.loads(done.stdout)
+    assert found["diverged"] == [0, 1, 2], done.stderr
+    assert [one["diverged_at"] for one in found["runs"]] == [1, 1, 1]
+    assert {one["reason"] for one in found["runs"]} == {"the implicit stages of another process did not converge"}
