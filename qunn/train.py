@@ -106,7 +106,8 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
     plan = _plan(given, spoken, before)
     _limit_threads(given["threads"])
     from hamiltonians.memory import memory_limit
-    from qunn.training.loop import close, make_fabric, new_model, require_room, train
+    from qunn.training.loop import close, make_fabric, train
+    from qunn.training.room import new_model, require_room
 
     memory_limit.set(given["memory_limit"])
 

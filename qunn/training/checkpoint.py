@@ -14,7 +14,7 @@ import pickle
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ class Checkpoint:
         """Replace `training.pt` in the folder."""
         content = dict(vars(self)) | {"progress": asdict(self.progress), "format": FORMAT}
         with written_atomically(folder / STATE) as file:
-            torch.save(content, file)
+            save_with_torch(content, file)
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
@@ -199,3 +199,16 @@ def cut_log(folder: Path, epoch: int) -> None:
     if kept != lines:
         with written_atomically(path) as file:
             file.writelines(kept)
+
+
+def save_with_torch(content: Any, file: IO[bytes]) -> None:
+    """torch.save, whose writer turns a Ctrl-C into a RuntimeError of its own: it becomes a KeyboardInterrupt again."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        cause = error.__context__
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__context__
+        if cause is None:
+            raise
+        raise KeyboardInterrupt from error

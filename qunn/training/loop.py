@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -24,10 +24,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from hamiltonians.errors import InputError, must_be
 from hamiltonians.files import written_atomically
-from hamiltonians.memory import require_memory
 from qunn.implicit import NotConverged
 from qunn.monitored import Monitored
-from qunn.networks.readout import Readout
 from qunn.storage import save
 from qunn.tasks.definition import METRICS, Part, Task
 from qunn.training.checkpoint import (
@@ -43,7 +41,7 @@ from qunn.training.checkpoint import (
     set_rng_state,
     weights_of,
 )
-from qunn.training.models import build_readout
+from qunn.training.room import new_model, torch_dtype
 from qunn.training.settings import Settings
 
 Report = Callable[[str, int, int | None], None]
@@ -128,7 +126,7 @@ class _Run:
     ) -> None:
         self.fabric, self.settings, self.task, self.seed, self.folder = fabric, settings, task, seed, folder
         self.report = report or (lambda _what, _done, _total: None)
-        dtype = _dtype(settings)
+        dtype = torch_dtype(settings)
         self.train_part, self.validation_part, self.test_part = (
             part.to(dtype, fabric.device) for part in (task.train, task.validation, task.test)
         )
@@ -379,63 +377,6 @@ class _Run:
             yield writer
         finally:
             writer.close()
-
-
-def _dtype(settings: Settings) -> torch.dtype:
-    return torch.float64 if settings.dtype == "float64" else torch.float32
-
-
-def new_model(settings: Settings, task: Task) -> Readout:
-    """The core that the settings name under a read-out that fits the task, drawn from torch's global generator."""
-    return build_readout(
-        settings.model,
-        task.input_size,
-        settings.hidden_size,
-        task.output_size,
-        last=not task.per_step,
-        num_layers=settings.layers,
-        dropout=settings.dropout,
-        dtype=_dtype(settings),
-        **settings.model_options,
-    )
-
-
-def require_room(settings: Settings, task: Task, device: str) -> None:
-    """Refuse a run that needs more memory than is free, before anything of it is made.
-
-    Counted are the weights, their gradients, Adam's moments, the copies of the last and best epoch, the data in the
-    run's dtype, and the states of one batch that a backward pass reads.
-
-    Raises
-    ------
-    MemoryEstimateError : states what is needed and what is free.
-    """
-    size = _dtype(settings).itemsize
-    data = sum(
-        size * part.inputs.numel() + size * part.targets.numel() + part.scored.numel()
-        for part in (task.train, task.validation, task.test)
-    )
-    rows, steps = min(settings.batch_size, len(task.train)), task.train.inputs.shape[1]
-    states = size * rows * steps * settings.hidden_size * settings.layers
-    weights = _weight_bytes(settings, task)
-    on_host = 6 * weights + data + states if device == "cpu" else 3 * weights
-    require_memory(
-        on_host,
-        f"{settings.model} with {settings.layers} x {settings.hidden_size} units on {settings.task}",
-        "a smaller `--hidden-size`, `--layers` or `--batch-size` needs less",
-    )
-
-
-def _weight_bytes(settings: Settings, task: Task) -> int:
-    """Of the model; where it cannot be built without memory, of torch's plain RNN, with as many units."""
-    try:
-        with torch.device("meta"):
-            model = new_model(settings, task)
-    except RuntimeError:
-        with torch.device("meta"):
-            plain = replace(settings, model="rnn", model_options={})
-            model = new_model(plain, task)
-    return sum(value.numel() * value.element_size() for value in model.state_dict().values())
 
 
 def _write_curves(writer: SummaryWriter, line: Mapping[str, Any]) -> None:

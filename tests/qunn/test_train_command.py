@@ -206,7 +206,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(command: Command, tmp_path: Path) -> N
     wait_for_epochs(process, out / "seed-0", 3)
     process.send_signal(signal.SIGINT)
     text, error = process.communicate(timeout=60)
-    assert (process.returncode, text) == (130, "")
+    assert (process.returncode, text) == (130, ""), error
     told = re.fullmatch(
         rf"error: interrupted; seed 0 is kept as after epoch (\d+); go on with --out {out} --resume\n", error
     )

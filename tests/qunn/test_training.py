@@ -25,7 +25,7 @@ from qunn import Readout, TorchRNN
 from qunn.monitored import Monitored
 from qunn.tasks import Task, task
 from qunn.tasks.definition import METRICS
-from qunn.training.checkpoint import Checkpoint
+from qunn.training.checkpoint import Checkpoint, save_with_torch
 from qunn.training.loop import Outcome, make_fabric, train
 from qunn.training.models import MODELS, build, build_readout, model_options
 from qunn.training.settings import Settings
@@ -462,3 +462,14 @@ def test_stages_unsolved_in_one_process_end_the_run_of_all(tmp_path: Path) -> No
     assert found["diverged"] == [0, 1, 2], done.stderr
     assert [one["diverged_at"] for one in found["runs"]] == [1, 1, 1]
     assert {one["reason"] for one in found["runs"]} == {"the implicit stages of another process did not converge"}
+
+
+def test_ctrl_c_while_a_checkpoint_is_written_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's writer makes a RuntimeError of it."""
+
+    class Interrupted:
+        def __reduce__(self) -> str:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), (tmp_path / "file").open("wb") as file:
+        save_with_torch({"a": torch.zeros(3), "b": Interrupted()}, file)
