@@ -27,7 +27,7 @@ class ContractiveRNN(SequenceModule, Monitored):
     for every K, V, b, every h > 0 and every non-decreasing σ: the field is minus the gradient of a convex function,
     hence monotone, and Q ⪰ 0, β ⪰ 0 do the rest. There is nothing to project or to penalise while it is trained; an
     optimiser may move K anywhere. `invariants` measures it all the same. The stages must be solved, though: of a very
-    stiff network, h‖K‖² of some hundreds, that may fail, and a step is refused rather than taken wrongly.
+    stiff network, h‖K‖² of some 10^5, that may fail, and a step is refused rather than taken wrongly.
 
     Arguments are those of torch.nn.RNN, and
     tableau : one of the algebraically stable ones; h : its step; inner : rows of K; activation : non-decreasing.
