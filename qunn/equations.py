@@ -13,8 +13,9 @@ from qunn.activations import activation
 from qunn.coefficients import Coefficient, Part, Source, Value, Vector, evaluated, part
 from qunn.fields import Field
 from qunn.implicit import Map, Solved, Solver, solve
-from qunn.sequence import RecurrentLayer, State, check_size, check_step
+from qunn.sequence import RecurrentLayer, State, check_size, check_step, draw_uniform
 from qunn.stages import RightSides, Stage
+from qunn.storage import widest_dtype
 from qunn.structure import Structure
 from qunn.tableau import ButcherTableau
 
@@ -159,20 +160,14 @@ class Equations(RecurrentLayer):
     @property
     def state_dtype(self) -> torch.dtype:
         """The widest of all parameters and buffers: a complex network may have real ones too."""
-        kinds = [v.dtype for v in (*self.parameters(), *self.buffers()) if v.is_floating_point() or v.is_complex()]
-        dtype = kinds[0] if kinds else torch.get_default_dtype()
-        for kind in kinds[1:]:
-            dtype = torch.promote_types(dtype, kind)
-        return dtype
+        return widest_dtype((*self.parameters(), *self.buffers()))
 
     def reset_parameters(self) -> None:
         """Uniform in ±1/√s, as torch.nn.RNN does; a field or a known network draws its own way."""
         if self.source is not None:
             self.source.reset_parameters()
             return
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.uniform_(-(self.state_size**-0.5), self.state_size**-0.5)
+        draw_uniform(self, self.state_size)
 
     # --- reading ---
 
@@ -202,12 +197,12 @@ class Equations(RecurrentLayer):
         if self.implicit and torch.is_autocast_enabled(x.device.type):  # its precision cannot meet the tolerance
             with torch.autocast(x.device.type, enabled=False):
                 return self.scan(x, state, step)
-        implicit = self.implicit
         moving = {name: slot for name, slot in self.structure.slots.items() if slot.moving}
         values = {name: self._constant(name, s) for name, s in self.structure.slots.items() if not s.moving}
         history = self._opened(state)
         drives = [self._drive(q, x, values) for q in range(1, self.n + 2)]
-        stages: list[Stage] | None = None
+        stages: list[Stage] = []
+        bare: list[Stage] = []
         outputs = []
         for i in range(x.shape[0]):
             if self._skip:
@@ -218,11 +213,12 @@ class Equations(RecurrentLayer):
                     name: evaluated(slot, name, slot.value(step + i, past, x[i]), past[0])
                     for name, slot in moving.items()
                 }
-            if stages is None or moving:
+            if not stages or moving:
                 stages = [self._stage(q, values) for q in range(1, self.n + 2)]
+                bare = [stage.detached() for stage in stages] if self.implicit else []
             now = [self._driven(q, drive, i, values) for q, drive in enumerate(drives, 1)]
             right = RightSides(stages, now, tuple(history))
-            history = [self._step(right, right.detached() if implicit else right), *history[:-1]]
+            history = [self._step(right, right.detached(bare) if bare else right), *history[:-1]]
             outputs.append(history[0][:, self.read])
         return torch.stack(outputs), self._closed(history)
 

@@ -18,7 +18,7 @@ from hamiltonians.errors import InputError, must_be, one_of
 from qunn.activations import Activation, activation
 from qunn.arnn.parametrizations import Antisymmetric
 from qunn.coefficients import Source
-from qunn.sequence import check_size
+from qunn.sequence import check_size, draw_uniform
 
 Factory = dict[str, Any]
 
@@ -69,10 +69,7 @@ class Field(Source, ABC):
 
     def reset_parameters(self) -> None:
         """Uniform in ±1/√size, as torch.nn.RNN does."""
-        bound = self.size**-0.5
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.uniform_(-bound, bound)
+        draw_uniform(self, self.size)
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, for a file."""

@@ -325,6 +325,13 @@ def cascade(
     return layers
 
 
+@torch.no_grad()
+def draw_uniform(module: nn.Module, size: int) -> None:
+    """Every parameter uniform in ±1/√size (its real and imaginary parts, where it is complex), as in torch.nn.RNN."""
+    for parameter in module.parameters():
+        parameter.uniform_(-(size**-0.5), size**-0.5)
+
+
 def check_size(name: str, value: Any, least: int = 1) -> None:
     """Refuse what is no integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -86,10 +86,10 @@ class RightSides:
         carried = self.history[0] if q == len(self.stages) - 1 else K[q - 1] if q else None
         return self.stages[q].evaluate(self.drives[q], K, self.history, carried)
 
-    def detached(self) -> RightSides:
-        """The same numbers without the graph they come from."""
+    def detached(self, stages: Sequence[Stage]) -> RightSides:
+        """The same numbers without the graph they come from; `stages` are already so, for all moments alike."""
         return RightSides(
-            [stage.detached() for stage in self.stages],
+            stages,
             [None if drive is None else drive.detach() for drive in self.drives],
             tuple(Y.detach() for Y in self.history),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
@@ -73,7 +74,7 @@ def save(model: Savable, path: str | os.PathLike[str]) -> None:
     name = type(model).__name__
     if CLASSES.get(name) != type(model).__module__:
         raise must_be("model", f"{one_of(CLASSES)}", name)
-    dtype = str(_dtype(model))
+    dtype = str(widest_dtype(model.state_dict().values()))
     if dtype not in _DTYPES:
         raise must_be("dtype", one_of(_DTYPES), dtype)
     shared = _shared(model)
@@ -201,9 +202,9 @@ def _as_real(value: Tensor) -> Tensor:
     return torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
 
 
-def _dtype(model: nn.Module) -> torch.dtype:
-    """The widest dtype among the parameters and buffers."""
-    kinds = [t.dtype for t in model.state_dict().values() if t.is_floating_point() or t.is_complex()]
+def widest_dtype(tensors: Iterable[Tensor]) -> torch.dtype:
+    """That all of the tensors fit in, those of integers apart; torch's default where there is none."""
+    kinds = [t.dtype for t in tensors if t.is_floating_point() or t.is_complex()]
     dtype = kinds[0] if kinds else torch.get_default_dtype()
     for kind in kinds[1:]:
         dtype = torch.promote_types(dtype, kind)

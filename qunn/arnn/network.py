@@ -27,7 +27,16 @@ from qunn.arnn.couplings import scan, unscan
 from qunn.arnn.linear_stability import LinearStability, linear_stability
 from qunn.arnn.parametrizations import Antisymmetric, ImaginarySymmetric, anti_hermitian_error
 from qunn.arnn.schemes import SCHEMES, Recurrence, Scheme
-from qunn.sequence import RecurrentLayer, SequenceModule, State, cascade, check_flag, check_size, check_step
+from qunn.sequence import (
+    RecurrentLayer,
+    SequenceModule,
+    State,
+    cascade,
+    check_flag,
+    check_size,
+    check_step,
+    draw_uniform,
+)
 
 WEIGHTS = ("antisymmetric", "imaginary-symmetric")
 
@@ -92,10 +101,7 @@ class ARNNLayer(RecurrentLayer):
 
     def reset_parameters(self) -> None:
         """Every parameter uniform in ±1/√H (its real and imaginary parts, where it is complex), as in torch.nn.RNN."""
-        bound = self.output_size**-0.5
-        for parameter in self.parameters():
-            with torch.no_grad():
-                (torch.view_as_real(parameter) if parameter.is_complex() else parameter).uniform_(-bound, bound)
+        draw_uniform(self, self.output_size)
 
 
 @final

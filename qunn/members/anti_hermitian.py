@@ -83,5 +83,4 @@ class AntiHermitianMember(Member):
                     q, k = ([*map(int, name.split("_")[1:]), 0])[:2]
                     parameter.fill_(float(q == self.arguments["n"]) if name.startswith("beta") else 0.5 * (k == q - 1))
                 else:
-                    bound = self.H**-0.5
-                    (torch.view_as_real(parameter) if parameter.is_complex() else parameter).uniform_(-bound, bound)
+                    parameter.uniform_(-(self.H**-0.5), self.H**-0.5)

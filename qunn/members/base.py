@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hamiltonians.errors import must_be
 from qunn.coefficients import Coefficient, Part, Source, Vector
 from qunn.equations import Equations
+from qunn.sequence import draw_uniform
 
 History = tuple[Tensor, ...]
 
@@ -66,10 +67,7 @@ class Member(Source, ABC):
 
     def reset_parameters(self) -> None:
         """Uniform in ±1/√H, as torch's networks do."""
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parts = torch.view_as_real(parameter) if parameter.is_complex() else parameter
-                parts.uniform_(-(self.H**-0.5), self.H**-0.5)
+        draw_uniform(self, self.H)
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -81,6 +79,12 @@ class Member(Source, ABC):
     def weight(self) -> Tensor:
         """[V U]: the weights of x and of h side by side [rows, m + H]."""
         return torch.cat([self.weight_ih, self.weight_hh], 1)
+
+    @property
+    def of_x(self) -> Tensor:
+        """[V_n 0]: of the third block of a GRU's rows, what acts on x [H, m + H]."""
+        V = self.weight_ih[2 * self.H :]
+        return torch.cat([V, V.new_zeros(self.H, self.H)], 1)
 
     def block(self, *which: str) -> Tensor:
         """0 or I for every block of Y = [x; h (; c)], stacked: [s, H]."""

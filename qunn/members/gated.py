@@ -102,12 +102,6 @@ class GRUMember(Member):
         return torch.cat([U.new_zeros(self.H, self.m), U], 1)
 
     @property
-    def of_x(self) -> Tensor:
-        """[V_n 0]."""
-        V = self.weight_ih[2 * self.H :]
-        return torch.cat([V, V.new_zeros(self.H, self.H)], 1)
-
-    @property
     def bias_of_h(self) -> Tensor:
         """b_hn."""
         return self.bias_hh[2 * self.H :]
@@ -161,12 +155,6 @@ class ResetBeforeGRUMember(Member):
     def summed_bias(self) -> Tensor:
         """The one bias."""
         return self._parameters["bias"]  # type: ignore[return-value]
-
-    @property
-    def of_x(self) -> Tensor:
-        """[W_x 0]."""
-        V = self.weight_ih[2 * self.H :]
-        return torch.cat([V, V.new_zeros(self.H, self.H)], 1)
 
     @property
     def of_h(self) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hamiltonians.errors import must_be
-from qunn.sequence import RecurrentLayer, SequenceModule, State, cascade, check_size
+from qunn.sequence import RecurrentLayer, SequenceModule, State, cascade, check_size, draw_uniform
 
 
 @final
@@ -44,9 +44,7 @@ class _CWRNNLayer(RecurrentLayer):
 
     def reset_parameters(self) -> None:
         """Uniform in ±1/√H, as in torch.nn.RNN; zero below the diagonal of blocks."""
-        bound = self.output_size**-0.5
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+        draw_uniform(self, self.output_size)
         with torch.no_grad():
             self.weight_hh.mul_(self.sees)
 

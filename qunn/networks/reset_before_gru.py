@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from hamiltonians.errors import must_be
-from qunn.sequence import RecurrentLayer, SequenceModule, State, cascade, check_size
+from qunn.sequence import RecurrentLayer, SequenceModule, State, cascade, check_size, draw_uniform
 
 
 @final
@@ -38,9 +38,7 @@ class _ResetBeforeGRULayer(RecurrentLayer):
 
     def reset_parameters(self) -> None:
         """Uniform in ±1/√H, as in torch.nn.GRU."""
-        bound = self.output_size**-0.5
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+        draw_uniform(self, self.output_size)
 
     def scan(self, x: Tensor, state: State, step: int) -> tuple[Tensor, State]:  # noqa: ARG002 - no clock in it
         """x [T, B, m], h [B, H] -> outputs [T, B, H] and the last of them."""

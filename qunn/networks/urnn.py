@@ -95,9 +95,8 @@ class _URNNLayer(RecurrentLayer):
         with torch.no_grad():
             for parameter in (self.weight_ih, self.bias):
                 if parameter is not None:
-                    parts = torch.view_as_real(parameter) if parameter.is_complex() else parameter
                     bound = (H * (2 if parameter.is_complex() else 1)) ** -0.5
-                    parts.uniform_(-bound, bound)
+                    parameter.uniform_(-bound, bound)
             if self.modrelu_bias is not None:
                 self.modrelu_bias.uniform_(-0.01, 0.01)
             self.get_parameter("parametrizations.weight_hh.original").normal_(0.0, math.pi / (2 * math.sqrt(H)))
