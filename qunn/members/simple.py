@@ -10,6 +10,7 @@ from torch import Tensor
 from qunn.activations import ACTIVATIONS, Activation
 from qunn.coefficients import Diagonal, Method, part
 from qunn.equations import Equations
+from qunn.exponential import exponential
 from qunn.members.base import History, Member
 from qunn.networks.urnn import MODRELU, modrelu
 
@@ -65,7 +66,7 @@ class URNNMember(Member):
         """W = exp(A - A†), unitary, A and the others uniform in ±1/√H."""
         super().reset_parameters()
         with torch.no_grad():
-            self.weight_hh.copy_(torch.linalg.matrix_exp(self.weight_hh - self.weight_hh.mH))
+            self.weight_hh.copy_(exponential(self.weight_hh - self.weight_hh.mH))
 
     def rotate(self, z: Tensor) -> Tensor:
         """ReLU(|z| + b) z/|z|."""

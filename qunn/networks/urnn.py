@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 
 from hamiltonians.errors import must_be, one_of
 from qunn.activations import ACTIVATIONS, Activation, activation
+from qunn.exponential import exponential
 from qunn.sequence import RecurrentLayer, SequenceModule, State, cascade, check_size
 
 MODRELU = "modrelu"
@@ -49,7 +50,7 @@ class _Exponential(nn.Module):
     def forward(self, X: Tensor) -> Tensor:
         """X [H, H] -> W [H, H]."""
         L = X.tril()
-        Q = torch.matrix_exp(L - L.mH)
+        Q = exponential(L - L.mH)
         return 1.5 * Q - 0.5 * Q @ (Q.mH @ Q)
 
 
