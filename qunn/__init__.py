@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from qunn.members import as_odernn
     from qunn.networks.contractive import ContractiveRNN
     from qunn.networks.cwrnn import CWRNN
+    from qunn.networks.normalised import CausallyNormalised
     from qunn.networks.readout import Readout
     from qunn.networks.reset_before_gru import ResetBeforeGRU
     from qunn.networks.torch_rnn import TorchRNN
     from qunn.networks.urnn import URNN
     from qunn.odernn import ODERNN
+    from qunn.period import Period, estimate_period
+    from qunn.quantum.dense import layer
+    from qunn.quantum.forecaster import QUNNForecaster
+    from qunn.quantum.network import QUNN
     from qunn.storage import load, save
     from qunn.tableau import ButcherTableau, tableaux
 
@@ -26,13 +31,19 @@ _HOME = {
     "ARNN": "arnn.network",
     "ButcherTableau": "tableau",
     "CWRNN": "networks.cwrnn",
+    "CausallyNormalised": "networks.normalised",
     "ContractiveRNN": "networks.contractive",
     "ODERNN": "odernn",
+    "Period": "period",
+    "QUNN": "quantum.network",
+    "QUNNForecaster": "quantum.forecaster",
     "Readout": "networks.readout",
     "ResetBeforeGRU": "networks.reset_before_gru",
     "TorchRNN": "networks.torch_rnn",
     "URNN": "networks.urnn",
     "as_odernn": "members",
+    "estimate_period": "period",
+    "layer": "quantum.dense",
     "load": "storage",
     "save": "storage",
     "tableaux": "tableau",
@@ -42,13 +53,19 @@ __all__ = [
     "ARNN",
     "CWRNN",
     "ODERNN",
+    "QUNN",
     "URNN",
     "ButcherTableau",
+    "CausallyNormalised",
     "ContractiveRNN",
+    "Period",
+    "QUNNForecaster",
     "Readout",
     "ResetBeforeGRU",
     "TorchRNN",
     "as_odernn",
+    "estimate_period",
+    "layer",
     "load",
     "save",
     "stability",

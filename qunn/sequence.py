@@ -230,7 +230,7 @@ class SequenceModule(Savable, ABC):
             shape = (rows, batch, size) if batched else (rows, size)
             if not isinstance(part, Tensor) or tuple(part.shape) != shape:
                 raise must_be("h_0", f"of shape {shape}", tuple(part.shape) if isinstance(part, Tensor) else part)
-            _check_finite(part, "h_0")
+            check_finite(part, "h_0")
             part = _to_dtype(part, layer.state_dtype, "h_0")
             checked.append(part if batched else part.unsqueeze(1))
         return tuple(checked)
@@ -250,7 +250,7 @@ class SequenceModule(Savable, ABC):
     def _check_features(self, x: Tensor, name: str) -> None:
         if x.shape[-1] != self.input_size:
             raise must_be(name, f"of {self.input_size} features in its last dimension", tuple(x.shape))
-        _check_finite(x, name)
+        check_finite(x, name)
 
     def _cast(self, x: Tensor) -> Tensor:
         return _to_dtype(x, self._layer(0).input_dtype, "input")
@@ -265,7 +265,8 @@ def _to_dtype(x: Tensor, dtype: torch.dtype, name: str) -> Tensor:
     raise must_be(name, f"of dtype {dtype}, that of the module (`.to({str(dtype).removeprefix('torch.')})`)", x.dtype)
 
 
-def _check_finite(x: Tensor, name: str) -> None:
+def check_finite(x: Tensor, name: str) -> None:
+    """Refuse numbers that are not finite; names the first."""
     x = x.detach().resolve_conj()
     if not x.numel() or not (x.is_floating_point() or x.is_complex()):
         return

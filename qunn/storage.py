@@ -27,8 +27,11 @@ _DTYPES = {str(dtype): dtype for dtype in (torch.float32, torch.float64, torch.c
 CLASSES = {
     "ARNN": "qunn.arnn.network",
     "CWRNN": "qunn.networks.cwrnn",
+    "CausallyNormalised": "qunn.networks.normalised",
     "ContractiveRNN": "qunn.networks.contractive",
     "ODERNN": "qunn.odernn",
+    "QUNN": "qunn.quantum.network",
+    "QUNNForecaster": "qunn.quantum.forecaster",
     "Readout": "qunn.networks.readout",
     "ResetBeforeGRU": "qunn.networks.reset_before_gru",
     "TorchRNN": "qunn.networks.torch_rnn",
@@ -147,6 +150,25 @@ def _build(metadata: dict[str, str], path: str) -> nn.Module:
         raise InputError(f"{path}: `arguments` must be those of {name}, but have no {error}", "arguments") from error
     except (TypeError, AttributeError, ArithmeticError, RuntimeError, IndexError) as error:  # or sizes
         raise InputError(f"{path}: `arguments` must be those of {name}, but: {error}", "arguments") from error
+
+
+def described(model: Savable) -> dict[str, Any]:
+    """Class and arguments of a module within another's arguments."""
+    return {"class": type(model).__name__, "arguments": model.config()}
+
+
+def from_description(what: str, found: dict[str, Any], allowed: Iterable[str], dtype: torch.dtype) -> Any:
+    """The module that `described` told of, if its class is one of `allowed`.
+
+    Raises
+    ------
+    InputError : another class; `what` names the argument.
+    """
+    name = found["class"]
+    if name not in allowed:
+        raise must_be(what, one_of(allowed), name)
+    kind: type[Savable] = getattr(import_module(CLASSES[name]), name)
+    return kind.from_config(found["arguments"], dtype)
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor], path: str) -> None:
