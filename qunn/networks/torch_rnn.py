@@ -52,6 +52,7 @@ class TorchRNN(Savable):
             raise must_be("dropout", "a probability in [0, 1]", dropout)
         self.kind, self.nonlinearity, self.dropout = kind, nonlinearity, float(dropout)
         self.batch_first = batch_first
+        self.input_size = input_size
         self.output_size = hidden_size * (2 if bidirectional else 1)
         own = {"nonlinearity": nonlinearity} if kind == "rnn" else {}
         self.rnn = KINDS[kind](
