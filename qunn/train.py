@@ -15,7 +15,7 @@ from hamiltonians.errors import InputError, must_be
 from qunn.command import BAD_INPUT, CHECK_FAILED, INTERRUPTED, LateProgress, Size, common_options, limit_threads, run
 from qunn.options import checked, parsed
 from qunn.tasks import TASKS, task, task_options
-from qunn.training.models import MODELS, model_options
+from qunn.training.models import MODELS, OWN_SIZES, model_options
 from qunn.training.settings import LAST_SEED, Settings
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ RUN, SUMMARY = "run.json", "summary.json"
 FORMAT = 1
 #: these may grow when a run goes on; all else is as it was begun
 _GROWS = ("epochs", "seeds")
+#: flags that are not for models in OWN_SIZES
+_UNUSED = ("hidden_size", "layers", "dropout")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +42,8 @@ _GROWS = ("epochs", "seeds")
 @click.option("--patience", type=int, default=20, show_default=True, help="Epochs without a better loss; 0: any.")
 @click.option("--hidden-size", type=int, default=32, show_default=True, help="Units of a layer.")
 @click.option("--layers", type=int, default=1, show_default=True, help="Layers, one on the other.")
+@click.option("--residual", is_flag=True, help="Foretell the change from the last value.")
+@click.option("--causal-window", type=int, default=0, show_default=True, help="Normalise by the last values; 0: no.")
 @click.option("--dropout", type=float, default=0.0, show_default=True, help="Between layers.")
 @click.option("--batch-size", type=int, default=32, show_default=True, help="Of all processes together.")
 @click.option("--lr", type=float, default=1e-3, show_default=True, help="Adam's learning rate.")
@@ -107,7 +111,7 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
     _limit_threads(given["threads"])
     from hamiltonians.memory import memory_limit
     from qunn.training.loop import close, make_fabric, train
-    from qunn.training.room import new_model, require_room
+    from qunn.training.room import new_model, require_room, with_period
 
     memory_limit.set(given["memory_limit"])
 
@@ -117,8 +121,9 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
     if before is not None and before.processes != plan.processes:
         raise must_be("processes", f"{before.processes}, as the run was begun", plan.processes)
     data = task(plan.settings.task, plan.settings.data_seed, **plan.settings.task_options)
-    require_room(plan.settings, data, plan.device)
-    new_model(plan.settings, data)  # what it refuses it refuses before a folder is made
+    settings = with_period(plan.settings, data)
+    require_room(settings, data, plan.device)
+    new_model(settings, data)  # what it refuses it refuses before a folder is made
     progress = LateProgress(given["quiet"] or not fabric.is_global_zero)
     outcomes: list[Outcome] = []
     try:
@@ -126,14 +131,14 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
         for seed in range(plan.seed, plan.seed + plan.seeds):
             folder = _seed_folder(out, seed)
             folder.mkdir(exist_ok=True)
-            outcomes.append(train(fabric, plan.settings, data, seed, folder, progress))
+            outcomes.append(train(fabric, settings, data, seed, folder, progress))
     except KeyboardInterrupt:
         progress.close()
         return _interrupted(fabric, out, plan.seed + len(outcomes))
     finally:
         progress.close()
     if fabric.is_global_zero:
-        _finish(given, out, plan, data, outcomes)
+        _finish(given, out, replace(plan, settings=settings), data, outcomes)
     close(fabric)
     return CHECK_FAILED if any(o.stopped == "diverged" for o in outcomes) else 0
 
@@ -167,6 +172,10 @@ def _plan(given: dict[str, Any], spoken: set[str], before: Plan | None) -> Plan:
         kept = {name: flags[name] for name in flags if name not in spoken}
         device = given["device"] if "device" in spoken else before.device
         given = given | kept | {"device": device}
+    if given["model"] in OWN_SIZES:
+        for name in sorted(spoken & set(_UNUSED)):
+            flag = "--" + name.replace("_", "-")
+            raise must_be(flag, f"left out: {given['model']} has its sizes in --model-option", given[name])
     if given["seeds"] < 1:
         raise must_be("--seeds", "an integer of at least 1", given["seeds"])
     if given["seed"] + given["seeds"] - 1 > LAST_SEED:
@@ -310,7 +319,7 @@ def summarised(out: Path, plan: Plan, data: Task, outcomes: list[Outcome]) -> di
         "seconds": sum(o.seconds for o in outcomes),
         "device": plan.device,
         "processes": plan.processes,
-        "settings": asdict(plan.settings),
+        "settings": asdict(plan.settings) | dict.fromkeys(_UNUSED if plan.settings.model in OWN_SIZES else ()),
         "out": str(out),
     }
 

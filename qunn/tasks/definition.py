@@ -64,6 +64,8 @@ class Task:
     kind : "regression" (the loss is the squared error, mean over features) or "classification" (cross-entropy, nats).
     per_step : whether there is a target at every step, or one after the last.
     metrics : names in METRICS; baselines are in the first.
+    period : season of the seasonal-naive baseline, where there is one.
+    series : the training part in one piece [L, m], where the task is that of one series.
     """
 
     name: str
@@ -77,6 +79,13 @@ class Task:
     train: Part
     validation: Part
     test: Part
+    period: int | None = None
+    series: Tensor | None = None
+
+    @property
+    def forecasts(self) -> bool:
+        """Whether a target may be the next input: a regression at every step, with as many features."""
+        return self.kind == "regression" and self.per_step and self.input_size == self.output_size
 
     @property
     def loss(self) -> str:

@@ -148,7 +148,10 @@ def fitzhugh_nagumo(
         first += size
     source = "FitzHugh, Biophys. J. 1 (1961) 445; Nagumo, Arimoto & Yoshizawa, Proc. IRE 50 (1962) 2061"
     description = f"next voltage of a FitzHugh-Nagumo neuron, I = {current:g}, its recovery variable hidden"
-    return Task("fitzhugh-nagumo", description, source, 1, 1, "regression", True, ("mse",), *made)
+    train_part, validation, test = made
+    kinds = ("regression", True, ("mse",))
+    season = windows.season
+    return Task("fitzhugh-nagumo", description, source, 1, 1, *kinds, train_part, validation, test, season)
 
 
 def fitzhugh_nagumo_series(x0: Floats, current: float, samples: int) -> Floats:

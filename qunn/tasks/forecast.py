@@ -70,7 +70,10 @@ def forecast(name: str, description: str, source: str, series: Floats, windows: 
         firsts = np.arange(lo, hi, step)
         made.append(_part(x, np.minimum(firsts + step, hi), firsts, windows))
     m = x.shape[1]
-    return Task(name, description, source, m, m, "regression", True, ("mse",), *made)
+    train_part, validation, test = made
+    kinds = ("regression", True, ("mse",))
+    whole = torch.from_numpy(x[:a])
+    return Task(name, description, source, m, m, *kinds, train_part, validation, test, windows.season, whole)
 
 
 def _part(x: Floats, ends: Integers, firsts: Integers, windows: Windows) -> Part:

@@ -199,14 +199,14 @@ class _Run:
         )
         if better:
             self.best = weights_of(self.model)
-        core = self.model.core
+        monitored = next((m for m in self.model.modules() if isinstance(m, Monitored)), None)
         line = {
             "epoch": epoch,
             "train_loss": train_loss,
             "validation_loss": loss,
             "validation": scores,
             "lr": self.optimizer.param_groups[0]["lr"],
-            "invariants": core.invariants() if isinstance(core, Monitored) else None,
+            "invariants": monitored.invariants() if monitored else None,
             "seconds": self.progress.seconds - before.seconds,
         }
         if writer is not None:

@@ -12,8 +12,27 @@ from qunn.options import checked
 if TYPE_CHECKING:
     import torch
 
-    from qunn.networks.readout import Core, Readout
+    from qunn.networks.normalised import Forecaster
+    from qunn.networks.readout import Core
 
+#: options of a QUNN; hidden_layers is L, 0: as many as the period
+_QUNN: dict[str, Any] = {
+    "period": 0,
+    "hidden_layers": 0,
+    "clock": "one-hot",
+    "share": False,
+    "step": 1.0,
+    "sigma_1": "tanh",
+    "sigma_2": "tanh",
+    "sigma_out": "identity",
+    "p1": 0.12,
+    "p2": 0.27,
+    "history": "sliding",
+}
+#: no series has a longer period; the heads are built one by one
+MOST = {"period": 10**6, "hidden_layers": 10**6, "size": 10**6, "heads": 1000}
+#: models that take their sizes from their own options, not from --hidden-size, --layers and --dropout
+OWN_SIZES = ("qunn", "qunn-forecaster")
 #: name -> (what it is in one line, its own options with their defaults)
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "rnn": ("torch.nn.RNN", {"nonlinearity": "tanh"}),
@@ -29,6 +48,11 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {"h": 0.1, "weight": "antisymmetric", "diffusion": 0.0},
     ),
     "contractive": ("contractive by construction", {"tableau": "implicit_midpoint", "h": 0.5}),
+    "qunn": ("QUNN on the series itself, Definition 5; period=0: the task's own", _QUNN),
+    "qunn-forecaster": (
+        "encoder, QUNNs side by side, linear read-out; period=0: the task's own",
+        {"encoding": "affine", "size": 2, "heads": 1} | _QUNN | {"clock": "learned-read"},
+    ),
     "odernn": (
         "a Butcher tableau and a field, by their names",
         {"tableau": "rk4", "field": "antisymmetric", "h": 0.1},
@@ -64,14 +88,23 @@ def build(
     return _BUILDERS[name](_Wanted(name, input_size, hidden_size, common, own))
 
 
-def build_readout(
-    name: str, input_size: int, hidden_size: int, output_size: int, *, last: bool = False, **options: Any
-) -> Readout:
-    """The core of that name under a linear read-out (`qunn.Readout`); options as for `build`."""
+def build_model(
+    name: str,
+    input_size: int,
+    hidden_size: int,
+    output_size: int,
+    *,
+    last: bool = False,
+    residual: bool = False,
+    **options: Any,
+) -> Forecaster:
+    """The core of that name under a linear read-out (`qunn.Readout`), or a QUNNForecaster; options as for `build`."""
     from qunn.networks.readout import Readout
 
+    if name == "qunn-forecaster":
+        return _forecaster(input_size, options, output_size=output_size, last=last, residual=residual)
     core = build(name, input_size, hidden_size, **options)
-    return Readout(core, output_size, last=last, dtype=options.get("dtype"))
+    return Readout(core, output_size, last=last, residual=residual, dtype=options.get("dtype"))
 
 
 @dataclass(frozen=True)
@@ -138,6 +171,33 @@ def _odernn(w: _Wanted) -> Core:
     return ODERNN.from_tableau(w.own["tableau"], fields, w.own["h"], **settings)
 
 
+def _qunn(w: _Wanted) -> Core:
+    from qunn.quantum.network import QUNN
+
+    return QUNN(w.m, **_of_qunn(w.own), batch_first=True, dtype=w.common["dtype"])
+
+
+def _forecaster(input_size: int, options: dict[str, Any], **others: Any) -> Forecaster:
+    from qunn.quantum.forecaster import QUNNForecaster
+
+    known = model_options("qunn-forecaster")
+    given = {key: value for key, value in options.items() if key not in ("num_layers", "dropout", "dtype")}
+    own = known | checked(given, known, "option of qunn-forecaster")
+    return QUNNForecaster(input_size, **_of_qunn(own), **others, dtype=options.get("dtype"))
+
+
+def _of_qunn(own: dict[str, Any]) -> dict[str, Any]:
+    """The options as a QUNN's arguments."""
+    for name, most in MOST.items():
+        if own.get(name, 0) > most:
+            raise must_be(name, f"at most {most}", own[name])
+    if own["hidden_layers"] < 0:
+        raise must_be("hidden_layers", "an integer of at least 1, or 0: as many as the period", own["hidden_layers"])
+    arguments = {key: value for key, value in own.items() if not key.startswith("sigma_")}
+    arguments["num_layers"] = arguments.pop("hidden_layers") or None
+    return arguments | {"activations": tuple(own[f"sigma_{at}"] for at in ("1", "2", "out"))}
+
+
 _BUILDERS: dict[str, Callable[[_Wanted], Core]] = {
     "rnn": _torch,
     "lstm": _torch,
@@ -149,5 +209,6 @@ _BUILDERS: dict[str, Callable[[_Wanted], Core]] = {
     "arnn-leapfrog": _arnn,
     "arnn-forward-euler": _arnn,
     "contractive": _contractive,
+    "qunn": _qunn,
     "odernn": _odernn,
 }

@@ -25,6 +25,14 @@ from tests.systems.command_line import Command, called_here
 SMALL = ("--model", "gru", "--task", "sunspots", "--hidden-size", "4", "--lr", "0.01", "--task-option", "stride=4")
 
 
+FEW = ("--task", "sunspots", "--task-option", "stride=8")
+QUNN, FORECASTER = ("--model", "qunn", *FEW), ("--model", "qunn-forecaster", *FEW)
+
+
+def options(*words: str) -> tuple[str, ...]:
+    return tuple(part for word in words for part in ("--model-option", word))
+
+
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     return called_here(main, "qunn.train", capsys, monkeypatch)
@@ -144,6 +152,80 @@ def test_a_run_does_not_go_on_with_other_settings(
         ((*SMALL, "--out", "full"), "`--out` must be a new folder, or one of an earlier run with --resume"),
         ((*SMALL, "--out", "file/below"), "file/below: `--out` must be a folder that can be made, but Not a directory"),
         ((*SMALL, "--out", "broken", "--resume"), "broken/run.json: `run.json` must be one that this command wrote"),
+        (
+            (*QUNN, "--hidden-size", "4", "--out", "x"),
+            "`--hidden-size` must be left out: qunn has its sizes in --model-",
+        ),
+        ((*FORECASTER, "--layers", "1", "--out", "x"), "`--layers` must be left out: qunn-forecaster has its sizes"),
+        ((*QUNN, "--dropout", "0.5", "--out", "x"), "`--dropout` must be left out: qunn has its sizes"),
+        *(
+            ((*FORECASTER, *options(word), "--out", "x"), message)
+            for word, message in (
+                ("period=1", "`period` must be an integer of at least 2, but is 1"),
+                ("period=-3", "`period` must be an integer of at least 2, but is -3"),
+                ("period=eleven", "`period` must be an integer, but is 'eleven'"),
+                ("period=1" + "0" * 20, "qunn-forecaster with period=1" + "0" * 20),
+                ("period=2000000000", "qunn-forecaster with period=2000000000, size=2, heads=1 on sunspots: "),
+                ("period=300000", "qunn-forecaster with period=300000, size=2"),
+                ("hidden_layers=-1", "`hidden_layers` must be an integer of at least 1, or 0: as many as the period"),
+                ("hidden_layers=1" + "0" * 20, "qunn-forecaster with period=11, hidden_layers=1" + "0" * 20),
+                ("heads=0", "`heads` must be an integer of at least 1, but is 0"),
+                ("heads=1001", "`heads` must be at most 1000, but is 1001"),
+                ("size=0", "`size` must be an integer of at least 1, but is 0"),
+                ("size=2000000", "`size` must be at most 1000000, but is 2000000"),
+                ("encoding=phase", "`encoding` must be one of affine, angle, amplitude, but is 'phase'"),
+                ("clock=cuckoo", "`clock` must be one of one-hot, learned, learned-read, but is 'cuckoo'"),
+                ("share=maybe", "`share` must be true or false, but is 'maybe'"),
+                ("sigma_2=sine", "`activations` must be one of"),
+                ("p1=2", "`p1` must be in [0, 1], but is 2.0"),
+                ("h=0.1", "`--model-option` must be one of encoding, size, heads, period"),
+            )
+        ),
+        ((*QUNN, *options("hidden_layers=2"), "--out", "x"), "`num_layers` must be at least period - 1 = 10, but is 2"),
+        ((*QUNN, *options("heads=2"), "--out", "x"), "`--model-option` must be one of period"),
+        ((*FORECASTER, "--memory-limit", "300K", "--out", "x"), "qunn-forecaster with period=11, size=2, heads=1 on "),
+        (
+            (*FORECASTER, *options("size=2000", "hidden_layers=100"), "--memory-limit", "100M", "--out", "x"),
+            "qunn-forecaster with period=11, hidden_layers=100, size=2000, heads=1 on sunspots: ",
+        ),
+        *(
+            ((*flags, "--causal-window", window, "--out", "x"), message)
+            for flags in (SMALL, FORECASTER)
+            for window, message in (
+                ("1", "`--causal-window` must be 0, or an integer of at least 2, but is 1"),
+                ("-3", "`--causal-window` must be 0, or an integer of at least 2, but is -3"),
+                ("1" + "0" * 20, "`--causal-window` must be at most 1000000000, but is 1"),
+                ("1000000000", f"{flags[1]} with "),
+            )
+        ),
+        *(
+            (("--model", model, "--task", name, *flags, "--out", "x"), message)
+            for model in ("lstm", "qunn-forecaster")
+            for name in ("adding", "digits")
+            for flags, message in (
+                (
+                    ("--task-option", "samples=30", "--residual", *options("period=5")[: 2 * (model != "lstm")]),
+                    f"`--residual` must be left out: {name} is no forecast of its own input, but is True",
+                ),
+                (
+                    (
+                        "--task-option",
+                        "samples=30",
+                        "--causal-window",
+                        "7",
+                        *options("period=5")[: 2 * (model != "lstm")],
+                    ),
+                    f"`--causal-window` must be left out: {name} is no forecast of its own input, but is 7",
+                ),
+            )
+        ),
+        *(
+            (("--model", "qunn-forecaster", "--task", name, "--task-option", "samples=30", "--out", "x"), message)
+            for name, message in (
+                (name, f"`period` must be given by --model-option period=N: none is found in {name}, but is 0")
+                for name in ("adding", "copy", "digits", "permuted-digits")
+            )
+        ),
         ((*SMALL, "--out", "x", "--epochs", "many"), "Invalid value for '--epochs'"),
     ],
 )
@@ -160,6 +242,84 @@ def test_bad_input_is_one_line_and_makes_no_folder(
     assert found.err.startswith(f"error: {message}")
     assert found.err.count("\n") == 1
     assert sorted(os.listdir()) == ["broken", "file", "full"]
+
+
+VARIANTS = {
+    "qunn": QUNN,
+    "qunn residual": (*QUNN, "--residual", "--causal-window", "11"),
+    "forecaster": FORECASTER,
+    "forecaster normalised": (*FORECASTER, "--causal-window", "11", "--dtype", "float64"),
+    "forecaster options": (
+        *(*FORECASTER, "--residual"),
+        *options("period=7", "heads=2", "clock=learned", "share=true", "hidden_layers=3", "sigma_2=identity"),
+    ),
+    "lstm residual": ("--model", "lstm", *FEW, "--hidden-size", "4", "--residual"),
+    "lstm normalised": ("--model", "lstm", *FEW, "--hidden-size", "4", "--causal-window", "11"),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_forecasters_go_on_bit_for_bit(command: Command, tmp_path: Path, variant: str) -> None:
+    flags, whole, parts = VARIANTS[variant], tmp_path / "whole", tmp_path / "parts"
+    one = command(*flags, "--epochs", "3", "--out", str(whole), "--json").report
+    assert command(*flags, "--epochs", "1", "--out", str(parts)).status == 0
+    two = command("--resume", "--epochs", "3", "--out", str(parts), "--json").report
+    assert one["test_mean"] == two["test_mean"]
+    assert weights_of(whole / "seed-0") == weights_of(parts / "seed-0")
+    assert lines_of(whole / "seed-0") == lines_of(parts / "seed-0")
+    assert one["settings"] == two["settings"]
+    numbers = [line["invariants"] for line in lines_of(whole / "seed-0")]
+    if "lstm" in variant:
+        assert numbers == [None] * 3
+        assert one["settings"]["hidden_size"] == 4
+        return
+    assert all(0 <= p <= 1 for line in numbers for p in line.values())
+    assert set(numbers[0]) == {"p1_least", "p1_largest", "p2_least", "p2_largest"}
+    assert one["settings"]["model_options"]["period"] == (7 if "options" in variant else 11)
+    assert [one["settings"][name] for name in ("hidden_size", "layers", "dropout")] == [None] * 3  # not its own
+    model = qunn.load(whole / "seed-0" / "best.safetensors")
+    if variant == "forecaster options":
+        assert isinstance(model, qunn.QUNNForecaster)
+        config = model.config()
+        assert [config[name] for name in ("heads", "clock", "share", "num_layers")] == [2, "learned", True, 3]
+        assert config["activations"] == ["tanh", "identity", "identity"]
+        assert one["parameters"] == 2 * (2 + 3 + 7 + 4) + 5
+    assert isinstance(model, qunn.CausallyNormalised) == ("--causal-window" in flags)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "wanted", "period"),
+    [
+        ("qunn", "mackey-glass", ("stride=200", "length=60"), None),  # no window is long enough to show it
+        ("qunn-forecaster", "mackey-glass", ("stride=200", "length=60"), None),
+        ("qunn-forecaster", "fitzhugh-nagumo", ("trajectories=6",), 39),
+        ("qunn-forecaster", "adding", ("samples=30", "length=20"), 5),
+        ("qunn-forecaster", "digits", ("samples=60",), 8),
+        ("qunn", "digits", ("samples=60",), 8),
+    ],
+)
+def test_every_kind_of_task_has_its_qunn(
+    command: Command, tmp_path: Path, model: str, name: str, wanted: tuple[str, ...], period: int | None
+) -> None:
+    data = task(name, 0, **{word.split("=")[0]: int(word.split("=")[1]) for word in wanted})
+    period = qunn.estimate_period(data.series).value if period is None else period
+    assert period is not None
+    given = [part for word in wanted for part in ("--task-option", word)]
+    own = options(f"period={period}") if name in ("adding", "digits") else ()
+    out = str(tmp_path / "run")
+    found = command("--model", model, "--task", name, *given, *own, "--epochs", "1", "--out", out, "--json")
+    assert (found.status, found.err) == (0, "")
+    assert found.report["settings"]["model_options"]["period"] == period
+    best = qunn.load(tmp_path / "run" / "seed-0" / "best.safetensors")
+    assert best.last != data.per_step
+    assert best.output_size == data.output_size
+
+
+def test_diverging_qunns_are_status_1(command: Command, tmp_path: Path) -> None:
+    for at, flags in enumerate((QUNN, FORECASTER, (*FORECASTER, "--causal-window", "11"))):
+        found = command(*flags, "--lr", "1e30", "--clip", "0", "--out", str(tmp_path / str(at)))
+        assert (found.status, found.err.count("\n")) == (1, 1)
+        assert found.err.startswith("error: seed 0 diverged in epoch ")
 
 
 def test_divergence_is_status_1_and_one_line(command: Command, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -22,13 +24,15 @@ import qunn
 import qunn.training.loop
 from hamiltonians import files
 from hamiltonians.errors import InputError
-from qunn import Readout, TorchRNN
+from qunn import QUNN, URNN, Readout, TorchRNN
 from qunn.monitored import Monitored
 from qunn.tasks import Task, task
 from qunn.tasks.definition import METRICS
+from qunn.tasks.forecast import Windows, forecast
 from qunn.training.checkpoint import Checkpoint, save_with_torch
 from qunn.training.loop import Outcome, make_fabric, train
-from qunn.training.models import MODELS, build, build_readout, model_options
+from qunn.training.models import MODELS, OWN_SIZES, build, build_model, model_options
+from qunn.training.room import with_period
 from qunn.training.settings import Settings
 
 SETTINGS = Settings("gru", "sunspots", hidden_size=4, batch_size=37, epochs=4, lr=1e-2)
@@ -101,7 +105,7 @@ def test_readout_reads_the_last_step_of_every_kind_of_input() -> None:
 
 
 def test_readout_of_a_complex_core_reads_both_parts(tmp_path: Path) -> None:
-    model = build_readout("urnn", 2, 4, 3, dtype=torch.float64)
+    model = build_model("urnn", 2, 4, 3, dtype=torch.float64)
     assert model.linear.in_features == 8
     assert model.linear.weight.dtype == torch.float64
     x = torch.randn(3, 7, 2, dtype=torch.float64)
@@ -112,10 +116,64 @@ def test_readout_of_a_complex_core_reads_both_parts(tmp_path: Path) -> None:
     assert torch.equal(qunn.load(tmp_path / "model.safetensors")(x)[0], model(x)[0])
 
 
+QUNNS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "learned": {"clock": "learned", "num_layers": 2},
+    "complex": {"skip": "diagonal", "dtype": torch.complex128},
+    "no parameters": {"mode": "unitary", "p1": 0.0, "p2": 1.0},
+}
+
+
+@pytest.mark.parametrize("options", QUNNS.values(), ids=QUNNS)
+def test_readout_of_a_qunn(options: dict[str, Any], tmp_path: Path) -> None:
+    core = QUNN(2, 3, **{"dtype": torch.float64} | options)
+    model, x = Readout(core, 2, residual=True), torch.randn(3, 7, 2, dtype=torch.float64)
+    y = core(x)[0]
+    assert model.complex == y.is_complex()
+    assert model.linear.weight.dtype == torch.float64
+    features = torch.cat([y.real, y.imag], -1) if y.is_complex() else y
+    expected = features @ model.linear.weight.T + model.linear.bias + x
+    torch.testing.assert_close(model(x)[0], expected, rtol=0, atol=1e-14)
+    first, state = model(x[:, :4])
+    rest, _ = model(x[:, 4:], state)
+    torch.testing.assert_close(torch.cat([first, rest], 1), expected, rtol=0, atol=1e-13)
+    model.save(tmp_path / "model.safetensors")
+    again = qunn.load(tmp_path / "model.safetensors")
+    assert again.config() == model.config()
+    assert torch.equal(again(x)[0], model(x)[0])
+    assert bool(list(core.parameters())) == ("mode" not in options)
+    if not model.complex:
+        with pytest.raises(InputError, match=r"^`input` must be real, or the core of a complex dtype"):
+            model(x.to(torch.complex128))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "qunn", "urnn"])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_residual_adds_the_input_of_every_kind(kind: str, batch_first: bool) -> None:
+    double: dict[str, Any] = {"batch_first": batch_first, "dtype": torch.float64}
+    core = {
+        "lstm": lambda: TorchRNN("lstm", 2, 4, **double),
+        "qunn": lambda: QUNN(2, 3, **double),
+        "urnn": lambda: URNN(2, 4, **double | {"dtype": torch.complex128}),
+    }[kind]()
+    plain, model = Readout(core, 2), Readout(core, 2, residual=True)
+    model.load_state_dict(plain.state_dict())
+    x = torch.randn(4, 4, 2, dtype=torch.float64)
+    assert torch.equal(model(x)[0], plain(x)[0] + x)
+    assert torch.equal(model(x[0])[0], plain(x[0])[0] + x[0])
+    for lengths, in_order in (((2, 4, 1, 4), False), ((4, 4, 2, 2), True)):
+        packed = pack_padded_sequence(x, torch.tensor(lengths), batch_first=batch_first, enforce_sorted=in_order)
+        found, _ = pad_packed_sequence(model(packed)[0], batch_first=batch_first)
+        read, _ = pad_packed_sequence(plain(packed)[0], batch_first=batch_first)
+        given, _ = pad_packed_sequence(packed, batch_first=batch_first)
+        assert torch.equal(found, read + given)
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_models_are_built_saved_and_loaded(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
-    model = build_readout(name, 3, 8, 2, num_layers=2, last=True, dtype=dtype)
+    own = {"period": 4} if name in OWN_SIZES else {}
+    model = build_model(name, 3, 8, 2, num_layers=2, last=True, dtype=dtype, **own)
     x = torch.randn(4, 5, 3, dtype=dtype)
     y, _ = model(x)
     assert (y.shape, y.dtype) == ((4, 2), dtype)
@@ -136,6 +194,18 @@ def test_models_are_built_saved_and_loaded(name: str, dtype: torch.dtype, tmp_pa
         (lambda: TorchRNN("gru", 1, 2, dropout=1.5), "`dropout`"),
         (lambda: Readout(nn.Linear(1, 1), 2), "`core` must be a sequence module"),
         (lambda: Readout(TorchRNN("gru", 1, 2), 0), "`output_size`"),
+        (lambda: Readout(TorchRNN("gru", 1, 2), 2, residual=True), "`residual` must be False where outputs are not as"),
+        (lambda: Readout(TorchRNN("gru", 1, 2), 1, residual=True, last=True), "`residual` must be False where outputs"),
+        (lambda: Readout(TorchRNN("gru", 1, 2), 1, residual="yes"), "`residual` must be True or False, but is 'yes'"),
+        (lambda: Readout(TorchRNN("gru", 1, 2), 1, last=1), "`last` must be True or False, but is 1"),
+        (lambda: build("qunn", 1, 2), "`period` must be an integer of at least 2, but is 0"),
+        (lambda: build("qunn", 1, 2, period=10**20), "`period` must be at most 1000000, but is 1"),
+        (
+            lambda: build("qunn", 1, 2, period=4, hidden_layers=-1),
+            "`hidden_layers` must be an integer of at least 1, or",
+        ),
+        (lambda: build_model("qunn-forecaster", 1, 2, 1, period=4, heads=1001), "`heads` must be at most 1000"),
+        (lambda: build_model("qunn-forecaster", 1, 2, 1, skip="scalar"), "`option of qunn-forecaster` must be one of"),
         (lambda: make_fabric("tpu"), "`--device` must be cpu or cuda, but is 'tpu'"),
     ],
 )
@@ -153,7 +223,8 @@ def test_every_model_has_options_with_defaults() -> None:
     [
         *(("epochs", 0), ("epochs", 1.5), ("hidden_size", True), ("layers", -1), ("batch_size", 0), ("patience", -1)),
         *(("lr", 0.0), ("lr", math.nan), ("lr", math.inf), ("clip", -1.0), ("dropout", 1.0), ("dtype", "float16")),
-        *(("data_seed", -1), ("data_seed", "0")),
+        *(("data_seed", -1), ("data_seed", "0"), ("causal_window", 1), ("causal_window", -2), ("causal_window", 2.0)),
+        *(("causal_window", 10**20), ("residual", 1)),
     ],
 )
 def test_settings_name_the_flag_at_fault(field: str, value: object) -> None:
@@ -168,6 +239,9 @@ VARIANTS = {
     "dropout": replace(SETTINGS, layers=2, dropout=0.4),
     "patience": replace(SETTINGS, epochs=40, patience=2, lr=0.3),
     "double": replace(SETTINGS, model="urnn", dtype="float64", clip=0.0),
+    "qunn": replace(SETTINGS, model="qunn", residual=True, model_options={"period": 4}),
+    "qunn-forecaster": replace(SETTINGS, model="qunn-forecaster", model_options={"period": 4, "heads": 2}),
+    "normalised": replace(SETTINGS, model="lstm", causal_window=5, residual=True),
 }
 
 
@@ -377,6 +451,35 @@ def test_invariants_of_a_monitored_core_are_logged(data: Task, tmp_path: Path, m
     last = Checkpoint.load(tmp_path).last["core.rnn.weight_hh_l0"]
     assert numbers[-1] == pytest.approx(float(last.norm()))
     assert len(set(numbers)) == SETTINGS.epochs
+
+
+@pytest.mark.parametrize("causal_window", [0, 5])
+def test_invariants_of_a_qunn_are_logged(causal_window: int, data: Task, tmp_path: Path) -> None:
+    own = {"period": 4, "heads": 2}
+    settings = replace(SETTINGS, model="qunn-forecaster", causal_window=causal_window, model_options=own)
+    fit(settings, data, tmp_path)
+    last = qunn.load(tmp_path / "last.safetensors")
+    numbers = [line["invariants"] for line in log_of(tmp_path)]
+    assert numbers[-1] == (last.model if causal_window else last).invariants()
+    assert all(0 <= one["p1_least"] <= one["p1_largest"] <= 1 for one in numbers)
+    assert numbers[0] != numbers[-1]
+
+
+def test_the_period_is_the_tasks_or_what_its_whole_training_part_shows(data: Task) -> None:
+    settings = Settings("qunn", "sunspots", model_options=model_options("qunn"))
+    assert with_period(settings, data).model_options == {**model_options("qunn"), "period": 11}
+    assert with_period(replace(settings, model_options={"period": 7}), data).model_options == {"period": 7}
+    assert with_period(SETTINGS, data) == SETTINGS
+    t = np.arange(300)
+    noise = np.random.default_rng(0).normal(size=(300, 2))
+    waves = np.stack([np.sin(2 * np.pi * t / 30), np.cos(2 * np.pi * t / 30) ** 3], 1) + 0.3 * noise
+    windows = Windows(length=40, warmup=5, stride=10, season=None)  # too short for thirty steps
+    found = with_period(settings, forecast("waves", "", "", waves, windows)).model_options["period"]
+    assert found == 30
+    for series in (noise, np.r_[noise[:25]]):
+        none = forecast("noise", "", "", series, replace(windows, length=8))
+        with pytest.raises(InputError, match=r"^`period` must be given by --model-option period=N: none is found in"):
+            with_period(settings, none)
 
 
 def test_a_network_learns_better_than_persistence(data: Task, tmp_path: Path) -> None:
