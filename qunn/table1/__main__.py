@@ -27,10 +27,11 @@ def main(**given: Any) -> int:
       printed   n-t as the table has it, n the order of nonlinearity, t the memory
       proofs    n-t as the proofs of Claims 1-4 give it
       as built  (n, t) of a layer of the embedding by qunn.as_odernn, computed
-                from its coefficients, the same for all layers of L = 1 ... 4
+                from its coefficients, the same for all layers of L = 1 ... 4;
+                of the QUNN as a whole, by its gradients
     Table 3 as printed, then a network a row:
       H = ...   real numbers that are trained in a module of hidden size H with
-                one input (of a QUNN, N = H, and the closed form 3N)
+                one input (of a QUNN, N = H, beside the closed form 3N)
       exponent  p of the fitted line: the number grows as H^p
       stability the verdict of qunn.stability on random weights (--seed), and
                 the largest factor by which a step moved two orbits apart
@@ -58,10 +59,9 @@ def _as_dict(first: tuple[Row, ...], printed: dict[str, dict[str, str]], third: 
     rows = []
     for row in first:
         found = row.measured
-        n, t = (None, None) if found is None or found.each is None else found.each
-        layers = None if found is None else {str(L): pairs for L, pairs in found.layers.items()}
-        measured = None if found is None else {"n": n, "t": t, "layers": layers}
-        rows.append(asdict(row) | {"measured": measured})
+        n, t = found.each or (None, None)
+        layers = {str(L): pairs for L, pairs in found.layers.items()}
+        rows.append(asdict(row) | {"measured": {"n": n, "t": t, "layers": layers}})
     return {"table1": rows, "table3": {"printed": printed, "measured": [asdict(row) for row in third]}}
 
 
@@ -93,10 +93,11 @@ def _measured(found: Measured) -> tuple[str, ...]:
 
 
 def _orders(row: Row) -> str:
-    if row.measured is None:
-        return _NOTHING
-    n_t = row.measured.each
-    return "layers differ" if n_t is None else f"({n_t[0]}, {n_t[1]})"
+    if (n_t := row.measured.each) is not None:
+        return f"({n_t[0]}, {n_t[1]})"
+    if (more := row.measured.beyond_depth) is not None:
+        return "(" + ", ".join(f"L{k:+d}" if k else "L" for k in more) + ")"
+    return "layers differ"
 
 
 def _stability(found: Measured) -> str:

@@ -2,13 +2,13 @@
 
 Parameters are counted in modules, at several sizes H, with the exponent p of the least-squares line through
 log(count) over log(H), so that count ≈ H^p. A stability line is the verdict of `qunn.stability.report` on random
-weights. The QUNN is not built yet; its closed form is 3N: p_1, p_2 and a scalar skip a layer, L = N (E7).
+weights. A QUNN's size is N; beside its count stands the closed form 3N: p_1, p_2 and a scalar skip a layer, L = N (E7).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from statistics import linear_regression
 from typing import final
@@ -22,6 +22,7 @@ from qunn.fields import GradientField
 from qunn.networks.cwrnn import CWRNN
 from qunn.networks.urnn import URNN
 from qunn.odernn import ODERNN
+from qunn.quantum.network import QUNN
 from qunn.stability.verdict import report
 
 SIZES = (8, 16, 32, 64, 128)
@@ -57,7 +58,7 @@ class Growth:
     Attributes
     ----------
     sizes : H, or N for a QUNN. parameters : how many real numbers are trained. exponent : p of count ≈ size^p.
-    closed_form : the formula that gave the numbers; None where they were counted in modules.
+    closed_form : a formula for the same numbers, where there is one.
     """
 
     sizes: tuple[int, ...]
@@ -89,7 +90,7 @@ class Stability:
 @final
 @dataclass(frozen=True)
 class Measured:
-    """A network beside Table 3; None where the network is not built."""
+    """A network beside Table 3; None where `qunn.stability` has no verdict on it."""
 
     network: str
     growth: Growth
@@ -114,9 +115,18 @@ def growth(make: Make, sizes: Sequence[int] = SIZES) -> Growth:
 
 
 def qunn_growth(periods: Sequence[int] = SIZES) -> Growth:
-    """3N for every N: p_1 and p_2 (N each), a scalar skip for each of L = N layers (E7). A closed form."""
-    counts = tuple(3 * N for N in periods)
-    return Growth(tuple(periods), counts, _exponent(periods, counts), closed_form="3N")
+    """Of the QUNN for every N: p_1 and p_2 (N each), a scalar skip for each of L = N layers: 3N (E7)."""
+    return replace(growth(lambda N: QUNN(INPUT_SIZE, N, dtype=_F64), periods), closed_form="3N")
+
+
+def qunn_norms(period: int, seed: int = 0) -> tuple[float, float]:
+    """The largest | ‖K^L‖/‖K^0‖ - 1 | on unit vectors: of the unitary mode, and of the literal one with h = 1."""
+    torch.manual_seed(seed)
+    Y = torch.nn.functional.normalize(torch.randn(1, 4 * period, 2, dtype=_F64), dim=-1)
+    unitary = QUNN(2, period, mode="unitary", dtype=_F64)
+    literal = QUNN(2, period, activations=("identity",) * 3, dtype=_F64)
+    (a, b), (c, d) = (model.norms(Y) for model in (unitary, literal))
+    return (b / a - 1).abs().max().item(), (d / c - 1).abs().max().item()
 
 
 def _exponent(sizes: Sequence[int], counts: Sequence[int]) -> float:
@@ -147,11 +157,14 @@ def table3(sizes: Sequence[int] = SIZES, seed: int = 0) -> tuple[Measured, ...]:
         Measured(name, growth(make, sizes), stability(make(min(sizes)), seed), _REMARKS[name])
         for name, make in NETWORKS.items()
     ]
-    return (Measured("QUNN", qunn_growth(sizes), None, _REMARKS["QUNN"]), *rows)
+    unitary, literal = qunn_norms(min(sizes), seed)
+    remark = _REMARKS["QUNN"].format(unitary=unitary, literal=literal)
+    return (Measured("QUNN", qunn_growth(sizes), None, remark), *rows)
 
 
 _REMARKS = {
-    "QUNN": "closed form, sizes are N; not built yet. With a matrix for the skip it would be (dN)² a layer (E7).",
+    "QUNN": 'sizes are N; with a matrix for the skip (dN)² a layer (E7). The printed "Yes" is of the unitary mode: its '
+    "layers change the norm of K by {unitary:.1e}, those of Eq. (32) without σ by {literal:.2g}.",
     "LSTM": "",
     "GRU": "",
     "URNN": 'complex; the printed "Yes" is of the norm of W: modReLU does not bring orbits together.',

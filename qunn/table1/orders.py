@@ -16,6 +16,7 @@ from torch import nn
 from qunn.members import as_odernn
 from qunn.networks.cwrnn import CWRNN
 from qunn.networks.urnn import URNN
+from qunn.quantum.network import QUNN
 
 DEPTHS = (1, 2, 3, 4)
 Make = Callable[[int], nn.Module]
@@ -40,6 +41,13 @@ class Orders:
         found = {pair for pairs in self.layers.values() for pair in pairs}
         return found.pop() if len(found) == 1 else None
 
+    @property
+    def beyond_depth(self) -> tuple[int, int] | None:
+        """(n - L, t - L) where one entry a network has them the same for all depths, else None."""
+        found = {(n - L, t - L) for L, pairs in self.layers.items() for n, t in pairs}
+        single = all(len(pairs) == 1 for pairs in self.layers.values())
+        return found.pop() if single and len(found) == 1 else None
+
 
 @final
 @dataclass(frozen=True)
@@ -48,14 +56,15 @@ class Row:
 
     Attributes
     ----------
-    network : its name there. printed : in Table 1. proved : in the proofs. measured : None where it is not built.
+    network : its name there. printed : in Table 1. proved : in the proofs. measured : of a layer as built; of
+        the QUNN as a whole.
     remark : where the three part, with the erratum.
     """
 
     network: str
     printed: str
     proved: str
-    measured: Orders | None
+    measured: Orders
     remark: str
 
 
@@ -70,6 +79,23 @@ def orders(make: Make, depths: Sequence[int] = DEPTHS) -> Orders:
     for L in depths:
         layers = as_odernn(make(L)).equations
         found[L] = tuple((layer.structure.reached_stages(), layer.structure.memory()) for layer in layers)
+    return Orders(found)
+
+
+def qunn_orders(depths: Sequence[int] = DEPTHS) -> Orders:
+    """Of the QUNN with N = L as a whole, for every L ≥ 2 of `depths`: its L layers work on one input after another.
+
+    n : σ_1 and a σ_2 a layer. t : how many of the inputs up to Y_l the output at l has a gradient in, at random data.
+    """
+    found = {}
+    for L in depths:
+        if L < 2:
+            continue
+        model = QUNN(2, L, dtype=torch.float64)
+        generator = torch.Generator().manual_seed(0)
+        Y = torch.randn(2 * L + 1, 2, generator=generator, dtype=torch.float64, requires_grad=True)
+        (slope,) = torch.autograd.grad(model(Y)[0][-1].sum(), Y)
+        found[L] = ((model.num_layers + 1, int((slope != 0).any(-1).sum())),)
     return Orders(found)
 
 
@@ -111,13 +137,18 @@ _TABLE: dict[str, tuple[str, str, Make | None, str]] = {
         "L are layers in Table 1 and clocks in Claim 4; as built L of each. Eq. (29) zeroes modules that sleep; as "
         "built they keep their state (γ_2 = D[1 - awake]), which takes a mask, no stages and no delays.",
     ),
-    "QUNN": ("L-L", "L-L", None, "Stated without proof; not built yet, so that nothing is measured."),
+    "QUNN": (
+        "L-L",
+        "L-L",
+        None,
+        "Stated without proof. Of the whole network with N = L: σ_1 and L times σ_2; the output sees Y_l … Y_{l-L+1}.",
+    ),
 }
 
 
 def table1(depths: Sequence[int] = DEPTHS) -> tuple[Row, ...]:
     """All rows; the networks are built and thrown away."""
     return tuple(
-        Row(name, printed, proved, None if make is None else orders(make, depths), remark)
+        Row(name, printed, proved, qunn_orders(depths) if make is None else orders(make, depths), remark)
         for name, (printed, proved, make, remark) in _TABLE.items()
     )

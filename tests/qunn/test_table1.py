@@ -19,7 +19,7 @@ from torch import nn
 from hamiltonians import InputError
 from qunn import ARNN, CWRNN, ODERNN, URNN, ContractiveRNN, ResetBeforeGRU, as_odernn
 from qunn.fields import AffineField, GradientField
-from qunn.table1.comparison import NETWORKS, PRINTED, SIZES, count, growth, qunn_growth, stability, table3
+from qunn.table1.comparison import NETWORKS, PRINTED, SIZES, count, growth, qunn_growth, qunn_norms, stability, table3
 from qunn.table1.orders import DEPTHS, orders, table1
 from tests.systems.command_line import in_terminal, process
 
@@ -54,23 +54,26 @@ def test_as_printed_and_as_proved() -> None:
         "GRU": "E4",
         "URNN": "E15",
         "CW-RNN": r"Eq\. \(29\)",
-        "QUNN": "not built",
+        "QUNN": "without proof",
     }.items():
         assert re.search(erratum, rows[name].remark)
     assert "Claim 2" in rows["GRU"].remark
-    assert rows["QUNN"].measured is None
+    assert rows["QUNN"].measured.layers == {2: ((3, 2),), 3: ((4, 3),), 4: ((5, 4),)}
+    assert rows["QUNN"].measured.beyond_depth == (1, 0)
+    assert rows["LSTM"].measured.beyond_depth is None
 
 
 def test_as_built_a_layer_of_every_depth() -> None:
-    found = {row.network: row.measured for row in table1() if row.measured is not None}
+    found = {row.network: row.measured for row in table1()}
     assert {name: measured.each for name, measured in found.items()} == {
         "LSTM": (2, 1),
         "GRU": (2, 1),
         "URNN": (1, 1),
         "CW-RNN": (1, 1),
+        "QUNN": None,
     }
     for measured in found.values():
-        assert tuple(measured.layers) == DEPTHS
+        assert tuple(measured.layers) == DEPTHS[1:] if measured.each is None else DEPTHS
         assert [len(pairs) for pairs in measured.layers.values()] == list(DEPTHS)
 
 
@@ -162,14 +165,19 @@ def test_one_size_has_no_exponent() -> None:
         growth(NETWORKS["GRU"], (8, 8))
 
 
-def test_the_QUNN_has_a_closed_form_and_nothing_measured() -> None:
+def test_the_QUNN_is_counted_beside_its_closed_form() -> None:
     found = qunn_growth((3, 12, 24))
     assert found.parameters == (9, 36, 72)
     assert found.closed_form == "3N"
     assert found.exponent == pytest.approx(1)
     (row,) = (row for row in table3((8, 16)) if row.network == "QUNN")
     assert row.stability is None
-    assert "not built" in row.remark
+
+
+def test_only_the_unitary_QUNN_keeps_the_norm() -> None:
+    unitary, literal = qunn_norms(8)
+    assert unitary < 1e-14  # rounding of eight layers
+    assert literal > 0.01
 
 
 def test_table_3_as_printed() -> None:
@@ -205,6 +213,7 @@ def test_stability_is_the_reports_verdict_on_the_module() -> None:
 
 def test_measured_stability_of_the_table() -> None:
     rows = {row.network: row.stability for row in table3((8, 16))}
+    assert rows.pop("QUNN") is None
     assert [name for name, found in rows.items() if found is not None and found.contractive is True] == ["ODERNN"]
     assert rows["ARNN"] is not None
     assert rows["ARNN"].linear is True
@@ -221,7 +230,7 @@ def test_json_has_everything(shown: dict[str, Any]) -> None:
         "t": 1,
         "layers": {str(L): [[2, 1]] * L for L in DEPTHS},
     }
-    assert first["QUNN"]["measured"] is None
+    assert first["QUNN"]["measured"] == {"n": None, "t": None, "layers": {"2": [[3, 2]], "3": [[4, 3]], "4": [[5, 4]]}}
     assert all(set(row) == {"network", "printed", "proved", "measured", "remark"} for row in shown["table1"])
     assert shown["table3"]["printed"] == PRINTED
     measured = {row["network"]: row for row in shown["table3"]["measured"]}
