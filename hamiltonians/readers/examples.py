@@ -28,5 +28,5 @@ def examples_folder() -> Path:
 
 def examples() -> list[Example]:
     """All example machines, by name."""
-    paths = sorted(p for p in examples_folder().iterdir() if p.suffix != ".md")
+    paths = sorted(p for p in examples_folder().iterdir() if p.suffix not in (".md", ".csv"))
     return [Example(p, detect_format(p.read_text(encoding="utf-8")), load_machine(p)) for p in paths]

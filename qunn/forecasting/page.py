@@ -1,0 +1,46 @@
+"""What `python -m qunn.forecast` shows on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from qunn.page import console
+from qunn.rows import print_rows
+
+_ROWS = 12  # steps that are shown; the file has all
+
+
+def print_forecast(report: dict[str, Any]) -> None:
+    """The period, the scores beside the simple forecasts, the first steps, and the files."""
+    out = console()
+    out.print(Text(f"{report['column']} of {report['file']}", style="bold"), f"{report['values']:,} values")
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    if report["period_confidence"] is None:
+        how = "   (given)"
+    else:
+        how = f"   (from the autocorrelation; confidence {report['period_confidence']:.4f})"
+    table.add_row("period N", Text(str(report["period"]) + how))
+    table.add_row("model", f"{report['model']}, {report['parameters']:,} parameters, {report['epochs']} epochs")
+    covered = "-" if report["coverage"] is None else f"{report['coverage']:.1%}"
+    table.add_row("interval", f"{report['level']:.0%}, of which the test part shows {covered}")
+    table.add_row("seconds", f"{report['seconds']:.1f}")
+    out.print(table)
+    out.print()
+    scores = {"this forecast": {key: report[key] for key in ("mase", "mase_n_step")}} | report["baselines"]
+    rows = [(name, _number(one["mase"]), _number(one["mase_n_step"])) for name, one in scores.items()]
+    print_rows(out, ("MASE on the test part", "1 step", f"{report['period']} steps"), rows)
+    out.print()
+    shown = list(zip(report["forecast"], report["lower"], report["upper"], strict=True))[:_ROWS]
+    steps = [(f"+{k}", *(_number(x) for x in row)) for k, row in enumerate(shown, 1)]
+    print_rows(out, ("step", "value", "lower", "upper"), steps)
+    if report["steps"] > len(shown):
+        out.print(f"… {report['steps'] - len(shown):,} more in {report['output']}")
+
+
+def _number(x: float | None) -> str:
+    return "-" if x is None else f"{x:.5g}"
