@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from qunn.quantum.network import generated
+from qunn.quantum.generation import generated
 from qunn.tasks.definition import shares
 
 Floats = NDArray[np.float64]
 ROWS = 256  # origins that are forecast together
+ORIGINS = 5_000  # of a part at most
 
 
 class ForecastDivergedError(ArithmeticError):
@@ -76,12 +77,17 @@ class Errors:
         return None if np.isnan(some).all() else float(np.nanmean(some))
 
 
+def origins(lo: int, hi: int) -> NDArray[np.int64]:
+    """All of lo … hi-1, or ORIGINS of them, evenly spread."""
+    return np.linspace(lo, hi - 1, min(hi - lo, ORIGINS)).round().astype(np.int64)
+
+
 def rolled(x: Floats, lo: int, hi: int, forecasts: Floats) -> Errors:
-    """The errors of forecasts [hi-lo, steps] from the origins lo … hi-1 within x[lo:hi]."""
-    origins = np.arange(lo, hi)
-    at = origins[:, None] + np.arange(forecasts.shape[1])
+    """The errors of forecasts [origins, steps] from `origins` within x[lo:hi]."""
+    starts = origins(lo, hi)
+    at = starts[:, None] + np.arange(forecasts.shape[1])
     inside = at < hi
-    return Errors(origins, forecasts, np.where(inside, x[np.minimum(at, hi - 1)] - forecasts, np.nan))
+    return Errors(starts, forecasts, np.where(inside, x[np.minimum(at, hi - 1)] - forecasts, np.nan))
 
 
 def naive(x: Floats, origins: NDArray[np.int64], steps: int, season: int) -> Floats:
@@ -92,7 +98,7 @@ def naive(x: Floats, origins: NDArray[np.int64], steps: int, season: int) -> Flo
 
 
 def scale(x: Floats, period: int) -> float:
-    """MASE's unit: the mean of |x_t - x_{t-N}| over the training part."""
+    """MASE's unit: the mean of |x_t - x_{t-N}| over the training part; 0, and no MASE, where that repeats exactly."""
     a = shares(len(x))[0]
     return float(np.abs(x[period:a] - x[: a - period]).mean())
 
@@ -101,22 +107,27 @@ def intervals(errors: Floats, level: float, steps: int) -> tuple[Floats, Floats]
     """What is added to a forecast of each horizon for its lower and upper end [steps].
 
     Of n errors in order, that of rank ⌊(n+1)(1-level)/2⌋ from either end, as split conformal prediction counts; the
-    outermost where n is too small for the level. The lower is at most 0, the upper at least 0. A horizon without an
-    error takes those of the longest that has some.
+    outermost where n is too small for the level, and nothing narrower than one step before. The lower is at most 0, the
+    upper at least 0. A horizon without an error takes those of the longest that has some.
     """
     lower, upper = np.zeros(steps), np.zeros(steps)
     for h in range(steps):
-        some = np.sort(errors[:, h][~np.isnan(errors[:, h])])
+        column = errors[:, h] if h < errors.shape[1] else np.empty(0)
+        some = np.sort(column[~np.isnan(column)])
         if not len(some):
             lower[h:], upper[h:] = lower[h - 1], upper[h - 1]
             break
-        rank = max(1, int((len(some) + 1) * (1 - level) / 2 + 1e-9))  # less the rounding of 1 - level
+        wanted = int((len(some) + 1) * (1 - level) / 2 + 1e-9)  # less the rounding of 1 - level
+        rank = max(1, wanted)
         lower[h], upper[h] = min(some[rank - 1], 0.0), max(some[-rank], 0.0)
+        if wanted == 0 and h > 0:
+            lower[h], upper[h] = min(lower[h], lower[h - 1]), max(upper[h], upper[h - 1])
     return lower, upper
 
 
 def coverage(errors: Floats, lower: Floats, upper: Floats) -> float | None:
-    """The share of errors between lower and upper; both ends belong to it."""
+    """The share of errors [origins, H] between the first H of lower and upper; both ends belong to it."""
+    lower, upper = lower[: errors.shape[1]], upper[: errors.shape[1]]
     known = ~np.isnan(errors)
     inside = (errors >= lower) & (errors <= upper)
     return float(inside[known].mean()) if known.any() else None
@@ -145,16 +156,17 @@ def evaluate(model: Forecaster, x: Floats, period: int, steps: int, level: float
     ForecastDivergedError : outputs that are no finite numbers.
     """
     L, longest = len(x), max(steps, period)
+    # no error is known beyond the end of a part
     a, b = (int(end) for end in np.cumsum(shares(L))[:2])
-    validation = rolled(x, a, b, model.forecasts(x, np.arange(a, b), steps))
-    test = rolled(x, b, L, model.forecasts(x, np.arange(b, L), longest))
+    validation = rolled(x, a, b, model.forecasts(x, origins(a, b), min(steps, b - a)))
+    test = rolled(x, b, L, model.forecasts(x, origins(b, L), min(longest, L - b)))
     lower, upper = intervals(validation.errors, level, steps)
     forecast = model.forecasts(x, np.array([L]), steps)[0]
     unit = scale(x, period)
 
     def scores(found: Errors) -> dict[str, Any]:
-        one, several = found.mae(1), found.mae(period)
-        return {"mase": one and one / unit, "mase_n_step": several and several / unit}
+        scored = {"mase": found.mae(1), "mase_n_step": found.mae(period)}
+        return {name: None if mae is None or unit == 0 else mae / unit for name, mae in scored.items()}
 
     simple = {"seasonal-naive": period, "persistence": 1}
     baselines = {

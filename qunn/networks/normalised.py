@@ -103,6 +103,8 @@ class CausallyNormalised(Savable):
         if tuple(past.shape) != shape or tuple(seen.shape) != shape[:1] or past.dtype != x.dtype:
             wanted = f"past {shape if batched else shape[1:]} of {x.dtype} and seen {shape[: int(batched)]}"
             raise must_be("state", wanted, tuple(tuple(part.shape) for part in state[:2]))
+        if seen.is_floating_point() or seen.is_complex() or bool((seen < 0).any()):
+            raise must_be("seen", "integers of at least 0", seen.tolist())
         check_finite(past, "past")
         return NormalisedState(past, seen, state[2])
 

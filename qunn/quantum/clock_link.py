@@ -41,6 +41,8 @@ def hops(model: QUNN, Y: Tensor) -> Tensor:
     """
     if not isinstance(Y, Tensor) or Y.dim() != 2 or len(Y) < 2:
         raise must_be("Y", "of shape (T + 1, d), T at least 1", tuple(Y.shape) if isinstance(Y, Tensor) else Y)
+    if not isinstance(model, QUNN):
+        raise must_be("model", "a QUNN", type(model).__name__)
     T, N, d = len(Y) - 1, model.period, model.input_size
     if not model.clock.one_hot:
         raise must_be("clock", '"one-hot"', model.clock.kind)
@@ -71,6 +73,8 @@ def clock_hamiltonian(G: Tensor, T: int, d: int) -> Tensor:
     n = d * (T + 1)
     if not isinstance(G, Tensor) or tuple(G.shape) != (n, n):
         raise must_be("G", f"of shape {(n, n)}", tuple(G.shape) if isinstance(G, Tensor) else G)
+    if not (G.is_floating_point() or G.is_complex()):
+        raise must_be("G", "of a floating-point dtype", G.dtype)
     kind = G.dtype.to_complex()
     powers = torch.tensor([1, 1j, -1, -1j], dtype=kind, device=G.device)  # of i, exactly
     j = torch.arange(T + 1, device=G.device)
@@ -123,8 +127,10 @@ def relax(H: Tensor, K0: Tensor, h: float, steps: int) -> Relaxation:
     """
     check_step(h)
     check_size("steps", steps)
-    if not isinstance(H, Tensor) or H.dim() != 2 or H.shape[0] != H.shape[1]:
+    if not isinstance(H, Tensor) or H.dim() != 2 or H.shape[0] != H.shape[1] or not len(H):
         raise must_be("H", "a square matrix", tuple(H.shape) if isinstance(H, Tensor) else H)
+    if not (H.is_floating_point() or H.is_complex()):
+        raise must_be("H", "of a floating-point dtype", H.dtype)
     if not isinstance(K0, Tensor) or K0.dim() < 1 or K0.shape[-1] != len(H):
         raise must_be("K0", f"of shape (..., {len(H)})", tuple(K0.shape) if isinstance(K0, Tensor) else K0)
     require_memory(4 * H.numel() * H.element_size(), f"the eigenvectors of {len(H)} rows", "a shorter run needs less")

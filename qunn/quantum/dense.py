@@ -59,10 +59,10 @@ def layer_matrices(past: Sequence[Tensor], l: int, p1: Tensor, p2: Tensor, clock
 
     Raises
     ------
-    MemoryEstimateError : the 3 L matrices would not fit.
+    MemoryEstimateError : the matrices would not fit.
     """
     n = len(past[0]) * clock.period
-    needed = (3 * (len(past) - 1) + 6) * n**2 * past[0].element_size()
+    needed = bytes_needed(len(past) - 1, n, past[0].element_size())
     if needed > _ASKED_FOR:
         require_memory(needed, f"the layer matrices of {n} rows", 'backend="structured" needs none of them')
     Y, c = past[0], clock.vector(l).to(past[0].dtype)
@@ -80,6 +80,11 @@ def layer_matrices(past: Sequence[Tensor], l: int, p1: Tensor, p2: Tensor, clock
         found.append((D, W))
     D, W = (torch.stack(parts) for parts in zip(*found, strict=True))
     return LayerMatrices(D, W, D @ W)
+
+
+def bytes_needed(L: int, n: int, size: int) -> int:
+    """What `layer_matrices` takes for matrices [n, n] of numbers of `size` bytes: D, W twice each, H, and some more."""
+    return (5 * L + 6) * n**2 * size
 
 
 def generators(matrices: LayerMatrices) -> Generators:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hamiltonians.errors import InputError, must_be, one_of
-from qunn.sequence import check_finite, check_size, check_step
+from qunn.sequence import check_finite, check_flag, check_size, check_step
 
 
 class Encoder(nn.Module, ABC):
@@ -64,6 +64,7 @@ class AngleEncoder(Encoder):
 
     def __init__(self, input_size: int, *, x_max: float = 4.0, product: bool = False) -> None:
         check_size("input_size", input_size)
+        check_flag("product", product)
         if product and input_size > 20:
             raise must_be("input_size", "at most 20 for a product of qubits, whose dimension is 2^m", input_size)
         super().__init__(input_size, 2**input_size if product else 2 * input_size)
@@ -104,6 +105,8 @@ class AmplitudeEncoder(Encoder):
     def encode(self, x: Tensor) -> Tensor:
         """The unit vectors [..., d]."""
         if self.constant:
+            if abs(self.constant) > torch.finfo(x.dtype).max:
+                raise must_be("constant", f"a number that {x.dtype} has", self.constant)
             x = torch.cat([x, torch.full_like(x[..., :1], self.constant)], -1)
         return unit(x, "amplitude encoding")
 

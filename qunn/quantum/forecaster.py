@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from hamiltonians.errors import must_be
 from qunn.monitored import Monitored
+from qunn.quantum.arguments import DEFAULT_ACTIVATIONS, Probability, Sigma, check_dtype
 from qunn.quantum.encoders import make_encoder
+from qunn.quantum.generation import generated
 from qunn.quantum.history import QUNNState
-from qunn.quantum.network import DEFAULT_ACTIVATIONS, QUNN, Probability, Sigma, generated
+from qunn.quantum.network import QUNN
 from qunn.sequence import check_flag, check_size
 from qunn.storage import Savable
 
@@ -66,7 +68,7 @@ class QUNNForecaster(Savable, Monitored):
         check_size("input_size", input_size)
         check_size("heads", heads)
         check_size("size", size)
-        if (dtype or torch.get_default_dtype()).is_complex:
+        if check_dtype(dtype).is_complex:
             raise must_be("dtype", "real", dtype)
         for name, flag in (("residual", residual), ("last", last), ("batch_first", batch_first)):
             check_flag(name, flag)
@@ -104,7 +106,7 @@ class QUNNForecaster(Savable, Monitored):
             raise must_be("state", f"those of {len(self.heads)} heads in a tuple", got)
         found, after = [], []
         for encoder, head, one in zip(self.encoders, self.heads, before, strict=True):
-            y, s = head(encoder(input), one)
+            y, s = head(encoder(input).to(input.dtype), one)  # autocast makes it a narrower one
             found.append(y)
             after.append(s)
         output = self.linear(torch.cat(found, -1))

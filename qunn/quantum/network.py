@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, final
 
@@ -11,26 +10,29 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
 
-from hamiltonians.errors import InputError, must_be, one_of
+from hamiltonians.errors import InputError, must_be
 from hamiltonians.memory import require_memory
-from qunn.activations import Activation, activation
 from qunn.monitored import Monitored
-from qunn.quantum import clock as clocks
-from qunn.quantum import dense, fused, history, structured
+from qunn.quantum import dense, fused, structured
+from qunn.quantum.arguments import (
+    DEFAULT_ACTIVATIONS,
+    PART_BYTES,
+    Probability,
+    Sigma,
+    activations_of,
+    check_dtype,
+    check_names,
+    fixed,
+    logit_of,
+    probability,
+    require_depth,
+    require_parameters,
+)
 from qunn.quantum.clock import Clock
+from qunn.quantum.generation import generated
 from qunn.quantum.history import History, QUNNState
 from qunn.sequence import check_finite, check_flag, check_size, check_step
 from qunn.storage import Savable
-
-SKIPS = ("scalar", "diagonal", "matrix")
-MODES = ("literal", "unitary")
-BACKENDS = ("structured", "dense")
-DEFAULT_ACTIVATIONS = ("tanh", "tanh", "identity")
-#: with `recompute`, elements are taken in parts whose hidden states need about this many bytes
-PART_BYTES = 2**26
-
-Probability = float | Sequence[float] | Tensor
-Sigma = str | Activation | Callable[[Tensor], Tensor]
 
 
 @final
@@ -57,7 +59,8 @@ class QUNN(Savable, Monitored):
     backend : "structured": all l at once, without a matrix on data ⊗ clock; "dense": the formula, matrix by matrix.
     activations : σ_1, σ_2, σ_out, names or callables; a callable of its own sees vectors [..., dN] (data * N + clock),
         that for σ_out [..., d]. The unitary mode takes the default for none.
-    p1, p2 : initial values in [0, 1], one number or N of them; exactly 0 or 1 throughout: fixed, no parameters.
+    p1, p2 : initial values in [0, 1], one number or N of them; exactly 0 or 1 throughout: fixed, no parameters. What
+        the dtype cannot tell from 0 or 1 starts at the nearest number that it can, where there still is a gradient.
     share : one p1 and one p2 for all l instead of N each.
     recompute : train with the memory of a part of the sequence at a time, for about a third more work.
 
@@ -74,8 +77,8 @@ class QUNN(Savable, Monitored):
     Raises
     ------
     InputError : period below 2, p outside [0, 1], an unknown name, L < N-1 with a one-hot clock, whose output would be
-        zero; a wrong shape, dtype, or number that is not finite.
-    MemoryEstimateError : an input that needs more memory than there is.
+        zero; activations or a skip in the unitary mode; a wrong shape, dtype, or number that is not finite.
+    MemoryEstimateError : sizes, or an input, that need more memory than there is.
     """
 
     p1_logit: Tensor
@@ -107,30 +110,33 @@ class QUNN(Savable, Monitored):
         check_size("period", period, least=2)
         depth = period if num_layers is None else num_layers
         check_size("num_layers", depth)
-        _check_names(clock=clock, skip=skip, history=history, mode=mode, backend=backend)
+        check_names(clock=clock, skip=skip, history=history, mode=mode, backend=backend)
         require_depth(clock, depth, period)
         check_step(step, "step")
         for name, flag in (("batch_first", batch_first), ("share", share), ("recompute", recompute)):
             check_flag(name, flag)
+        if mode == "unitary" and skip != "scalar":
+            raise must_be("skip", 'left out with mode="unitary", which has none', skip)
+        kind = check_dtype(dtype)
+        shape = {"scalar": (), "diagonal": (input_size * period,), "matrix": (input_size * period,) * 2}[skip]
+        require_parameters(period, depth, shape if mode == "literal" else (), kind, device)
         self.input_size = self.output_size = input_size
         self.period, self.num_layers = period, depth
         self.skip_kind, self.history, self.mode, self.backend = skip, history, mode, backend
-        self.activations = _activations(activations, mode)
+        self.activations = activations_of(activations, mode)
         self.step, self.batch_first, self.share, self.recompute = float(step), batch_first, share, recompute
-        kind = dtype or torch.get_default_dtype()
         real: dict[str, Any] = {"device": device, "dtype": kind.to_real()}
         self.clock = Clock(clock, period, **real)
         size = 1 if share else period
-        self._initial = {name: _probability(name, value, size) for name, value in (("p1", p1), ("p2", p2))}
+        self._initial = {name: probability(name, value, size) for name, value in (("p1", p1), ("p2", p2))}
         for name, value in self._initial.items():
-            logit = torch.logit(value).to(**real)
-            if bool(((value == 0) | (value == 1)).all()):
+            logit = logit_of(value, kind.to_real()).to(**real)
+            if fixed(value):
                 self.register_buffer(f"{name}_logit", logit)  # its sigmoid is 0 or 1 exactly
             else:
                 self.register_parameter(f"{name}_logit", nn.Parameter(logit))
         self.skip: nn.Parameter | None = None
         if mode == "literal":
-            shape = {"scalar": (), "diagonal": (input_size * period,), "matrix": (input_size * period,) * 2}[skip]
             numbers = real if skip == "scalar" else real | {"dtype": kind}
             self.skip = nn.Parameter(torch.empty(depth, *shape, **numbers))
         self.reset_parameters()
@@ -140,7 +146,7 @@ class QUNN(Savable, Monitored):
         with torch.no_grad():
             for name in ("p1", "p2"):
                 logit = getattr(self, f"{name}_logit")
-                logit.copy_(torch.logit(self._initial[name]))
+                logit.copy_(logit_of(self._initial[name], logit.dtype))
             if self.skip is not None:
                 one = torch.eye(self.skip.shape[-1]) if self.skip_kind == "matrix" else torch.ones(())
                 self.skip.copy_(one)
@@ -173,14 +179,23 @@ class QUNN(Savable, Monitored):
         padded, lengths = pad_packed_sequence(input, batch_first=True)
         Y = self._cast(padded)
         past = History(Y, self._state(state, Y, batched=True), self.history, self.period)
-        output = pack_padded_sequence(self._run(past), lengths, batch_first=True, enforce_sorted=False)
-        if input.sorted_indices is None:
-            output = PackedSequence(output.data, output.batch_sizes)
-        return output, past.after(lengths.to(Y.device))
+        output, order = self._run(past), input.sorted_indices
+        if order is not None:  # the input's own: another order of equal lengths would move the rows of `data`
+            output, lengths_there = output[order], lengths[order.cpu()]
+        else:
+            lengths_there = lengths
+        data = pack_padded_sequence(output, lengths_there, batch_first=True).data
+        packed = PackedSequence(data, input.batch_sizes, order, input.unsorted_indices)
+        return packed, past.after(lengths.to(Y.device))
 
     @torch.no_grad()
     def generate(self, prompt: Tensor, steps: int, state: QUNNState | None = None) -> Tensor:
-        """The `steps` elements that follow the prompt, each predicted from those before it; shaped as the prompt."""
+        """The `steps` elements that follow the prompt, each predicted from those before it; shaped as the prompt.
+
+        Raises
+        ------
+        InputError : the predictions grow beyond all numbers.
+        """
         return generated(self, prompt, steps, state, self.batch_first)
 
     def _state(self, state: Any, Y: Tensor, batched: bool) -> QUNNState:
@@ -189,15 +204,16 @@ class QUNN(Savable, Monitored):
         if state is None:
             return QUNNState(Y.new_zeros(shape), torch.zeros(len(Y), dtype=torch.long, device=Y.device))
         if not (isinstance(state, tuple) and len(state) == 2 and all(isinstance(part, Tensor) for part in state)):
-            raise must_be("state", "a QUNNState, or a tuple (history, position)", type(state).__name__)
+            raise must_be("state", "a QUNNState, or a tuple (history, position) of tensors", _kinds(state))
         past, position = state if batched else (part.unsqueeze(0) for part in state)
         if tuple(past.shape) != shape or tuple(position.shape) != shape[:1]:
             wanted = f"history {shape if batched else shape[1:]} and position {shape[: int(batched)]}"
             raise must_be("state", wanted, tuple(tuple(part.shape) for part in state))
-        if position.is_floating_point() or position.is_complex() or bool((position < 0).any()):
+        integers = not (position.is_floating_point() or position.is_complex() or position.dtype == torch.bool)
+        if not integers or bool((position < 0).any()):
             raise must_be("position", "integers of at least 0", position.tolist())
-        check_finite(past, "history")
-        return QUNNState(self._cast(past).to(Y.dtype) if not past.is_complex() else self._cast(past), position)
+        past = self._cast(past, "history")
+        return QUNNState(past if past.is_complex() else past.to(Y.dtype), position)
 
     def _checked(self, input: Any) -> tuple[Tensor, bool]:
         """The input as [B, T, d], and whether it had a batch dimension."""
@@ -213,19 +229,17 @@ class QUNN(Savable, Monitored):
             raise must_be("input", "at least one time step long", tuple(input.shape))
         return Y, batched
 
-    def _cast(self, Y: Tensor) -> Tensor:
+    def _cast(self, Y: Tensor, name: str = "input") -> Tensor:
         """Of d features, finite, and of the module's precision."""
         if Y.shape[-1] != self.input_size:
-            raise must_be("input", f"of {self.input_size} features in its last dimension", tuple(Y.shape))
-        check_finite(Y, "input")
+            raise must_be(name, f"of {self.input_size} features in its last dimension", tuple(Y.shape))
+        check_finite(Y, name)
         real = self.p1_logit.dtype
         if not (Y.is_floating_point() or Y.is_complex()):
             Y = Y.to(real)
         if Y.dtype not in (real, real.to_complex()):
-            name = str(real).removeprefix("torch.")
-            raise must_be(
-                "input", f"of dtype {real} or {real.to_complex()} (`.to({name})` changes the module)", Y.dtype
-            )
+            change = f"`.to({str(real).removeprefix('torch.')})` changes the module"
+            raise must_be(name, f"of dtype {real} or {real.to_complex()} ({change})", Y.dtype)
         return Y.to(real.to_complex()) if self.skip is not None and self.skip.is_complex() else Y
 
     # --- the two backends ---
@@ -236,22 +250,59 @@ class QUNN(Savable, Monitored):
             return past.lag(0)  # a batch of no sequences
         if self.backend == "dense":
             return self._run_dense(past)
+        self._require(self._clock_bytes(), past, "a shorter period or fewer layers need less")
         stack, p1, p2 = self._stack(), self.p1, self.p2
         compiled = fused.serves(stack, past, p1, p2)
-        steps, cost = past.steps, fused.bytes_needed(stack, past) if compiled else self._bytes(past)
-        if compiled or not self.recompute:
-            way_out = "shorter pieces with the state between them need less, as does `recompute=True`"
-            if cost > PART_BYTES:
-                require_memory(cost, f"a QUNN with N = {self.period} on {len(past.l)} x {steps} elements", way_out)
-            return fused.outputs(stack, past, p1, p2) if compiled else self._part(past, slice(None))
-        length = max(1, steps * PART_BYTES // max(cost, 1))
-        parts = [slice(start, start + length) for start in range(0, steps, length)]
+        length = past.steps if compiled else self._part_length(past)
+        cost = fused.bytes_needed(stack, past) if compiled else self._bytes(past, length)
+        self._require(cost, past, "shorter pieces with the state between them need less, as does `recompute=True`")
+        if compiled:
+            return fused.outputs(stack, past, p1, p2)
+        if not self.recompute:
+            return self._part(past, slice(None))
+        parts = [slice(start, start + length) for start in range(0, past.steps, length)]
         return torch.cat([checkpoint(self._part, past, part, use_reentrant=False) for part in parts], 1)
 
-    def _bytes(self, past: History) -> int:
+    def bytes_needed(self, rows: int, steps: int, device: torch.device | str | None = None) -> int:
+        """What `forward` takes on sequences [rows, steps, d] of the module's dtype beyond its parameters.
+
+        For a backward pass too, unless gradients are off. device : where; the parameters' where it is left out.
+        """
+        kind = self.p1_logit.dtype if self.skip is None or not self.skip.is_complex() else self.skip.dtype
+        empty = torch.empty(rows, self.num_layers + steps, self.input_size, device="meta", dtype=kind)
+        state = QUNNState(empty[:, :-steps], torch.zeros(rows, dtype=torch.long, device="meta"))
+        past = History(empty[:, -steps:], state, self.history, self.period)
+        if self.backend == "dense":
+            n, kept = self.input_size * self.period, rows * steps if torch.is_grad_enabled() else 1
+            return kept * dense.bytes_needed(self.num_layers, n, empty.element_size())
+        on = self.p1_logit.device if device is None else torch.device(device)
+        if on.type == "cpu" and self._compiles(kind):
+            return self._clock_bytes() + fused.bytes_needed(self._shapes(), past)
+        return self._clock_bytes() + self._bytes(past, self._part_length(past))
+
+    def _compiles(self, kind: torch.dtype) -> bool:
+        """Whether `fused.serves` such a model on a CPU."""
+        scalar = self.mode == "literal" and self.skip_kind == "scalar"
+        named = all(sigma.named and sigma.name in fused.CODES for sigma in self.activations)
+        return scalar and named and kind in (torch.float32, torch.float64)
+
+    def _require(self, cost: int, past: History, way_out: str) -> None:
+        if cost > PART_BYTES:  # to ask takes longer than to take less
+            what = f"a QUNN with N = {self.period} on {len(past.l)} x {past.steps} elements"
+            require_memory(cost, what, way_out)
+
+    def _clock_bytes(self) -> int:
+        """What `Clock.moving` takes, two tables of indices and the vectors."""
+        return (self.num_layers + 1) * self.period * (16 + self.p1_logit.element_size())
+
+    def _bytes(self, past: History, steps: int) -> int:
         """What `structured` holds: about seven vectors a layer when it is differentiated, twelve in all when not."""
         vectors = 7 * (self.num_layers + 1) if torch.is_grad_enabled() else 12
-        return past.l.numel() * self.input_size * self.period * past.joined.element_size() * vectors
+        return len(past.l) * steps * self.input_size * self.period * past.joined.element_size() * vectors
+
+    def _part_length(self, past: History) -> int:
+        """How many elements of each sequence are taken together."""
+        return max(1, min(past.steps, PART_BYTES // max(self._bytes(past, 1), 1))) if self.recompute else past.steps
 
     def _part(self, past: History, times: slice) -> Tensor:
         """Outputs at these times [B, times, d]."""
@@ -259,9 +310,17 @@ class QUNN(Savable, Monitored):
         return found.T.reshape(len(past.l), -1, self.output_size)
 
     def _stack(self) -> structured.Stack:
+        return self._stack_with(self.clock.moving(self.num_layers), self.clock.moving_read())
+
+    def _shapes(self) -> structured.Stack:
+        """The stack with clock vectors that have a shape only."""
+        clock = torch.empty(self.num_layers + 1, self.period, device="meta")
+        return self._stack_with(clock, clock[0])
+
+    def _stack_with(self, clock: Tensor, read: Tensor) -> structured.Stack:
         return structured.Stack(
-            self.clock.moving(self.num_layers),
-            self.clock.moving_read(),
+            clock,
+            read,
             self.clock.one_hot,
             self.skip,
             self.activations,
@@ -390,68 +449,8 @@ _DEFAULTS = {
 }
 
 
-def generated(model: nn.Module, prompt: Tensor, steps: int, state: Any, batch_first: bool) -> Tensor:
-    """The `steps` outputs that follow the prompt when each is fed back as the next input."""
-    check_size("steps", steps)
-    output, state = model(prompt, state)
-    time = 1 if batch_first and prompt.dim() == 3 else 0
-    made = [output.narrow(time, output.shape[time] - 1, 1)]
-    for _ in range(steps - 1):
-        output, state = model(made[-1], state)
-        made.append(output)
-    return torch.cat(made, time)
-
-
-def require_depth(clock: str, num_layers: int, period: int) -> None:
-    """Refuse L < N-1 with a one-hot clock (E5).
-
-    Layer k writes on the clock state l-k; the read-out looks at l+1, which is l-(N-1) mod N: without a layer N-1
-    nothing is ever written there.
-    """
-    if clock == "one-hot" and num_layers < period - 1:
-        reason = (
-            "with a one-hot clock fewer layers never write on the clock state l+1 that is read: the output would be 0"
-        )
-        least = f"`num_layers` must be at least period - 1 = {period - 1}, but is {num_layers}"
-        raise InputError(f"{least}: {reason} (E5)", "num_layers")
-
-
-def _check_names(**given: str) -> None:
-    known = {"clock": clocks.KINDS, "skip": SKIPS, "history": history.KINDS, "mode": MODES, "backend": BACKENDS}
-    for name, value in given.items():
-        if value not in known[name]:
-            raise must_be(name, one_of(known[name]), value)
-
-
-def _activations(given: Any, mode: str) -> tuple[Activation, Activation, Activation]:
-    """σ_1, σ_2, σ_out; identities in the unitary mode, which has none."""
-    if not isinstance(given, tuple | list) or len(given) != 3:
-        raise must_be("activations", "σ_1, σ_2 and σ_out, three names or callables", given)
-    first, second, out = (activation(sigma, "activations") for sigma in given)
-    if mode == "literal":
-        return first, second, out
-    names = tuple(sigma.name for sigma in (first, second, out))
-    if names not in (DEFAULT_ACTIVATIONS, ("identity",) * 3):
-        raise must_be("activations", 'left out, or identities, with mode="unitary"', names)
-    none = activation("identity")
-    return none, none, none
-
-
-def _probability(name: str, value: Any, size: int) -> Tensor:
-    """As float64 [size], all in [0, 1]; 0 and 1 for all or for none."""
-    try:
-        p = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise must_be(name, f"a number in [0, 1], or {size} of them", value) from error
-    if p.dim() > 1 or p.numel() not in (1, size):
-        raise must_be(name, f"a number in [0, 1], or {size} of them", value)
-    outside = p[~((p >= 0) & (p <= 1))]
-    if len(outside):
-        raise must_be(name, "in [0, 1]", outside[0].item())
-    fixed = (p == 0) | (p == 1)
-    if fixed.any() and not fixed.all():
-        raise must_be(name, "exactly 0 or 1, and then fixed, for every l or for none", value)
-    return p.reshape(-1).expand(size).clone()
+def _kinds(state: Any) -> Any:
+    return [type(part).__name__ for part in state] if isinstance(state, tuple) else type(state).__name__
 
 
 def _shape(value: Any) -> Any:

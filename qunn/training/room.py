@@ -11,8 +11,6 @@ import torch
 from hamiltonians.errors import InputError, must_be
 from hamiltonians.memory import require_memory
 from qunn.networks.normalised import CausallyNormalised, Forecaster
-from qunn.quantum import fused
-from qunn.quantum.history import History, QUNNState
 from qunn.quantum.network import QUNN
 from qunn.tasks.definition import Task
 from qunn.training.models import OWN_SIZES, build_model
@@ -69,6 +67,19 @@ def with_period(settings: Settings, task: Task) -> Settings:
     return replace(settings, model_options={**settings.model_options, "period": period})
 
 
+def require_period(settings: Settings, task: Task) -> None:
+    """Refuse a period of which the data do not hold one.
+
+    Raises
+    ------
+    InputError : a period longer than the series to train on, or than the sequences of a task without one.
+    """
+    period = settings.model_options.get("period", 0)
+    known = task.train.inputs.shape[1] if task.series is None else len(task.series)
+    if period > known:
+        raise must_be("period", f"at most {known}, the values of {task.name} to train on in one piece", period)
+
+
 def require_room(settings: Settings, task: Task, device: str) -> None:
     """Refuse a run that needs more memory than is free, before anything of it is made.
 
@@ -91,7 +102,7 @@ def require_room(settings: Settings, task: Task, device: str) -> None:
     model = _without_memory(settings, task)
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     qunns = [part for part in model.modules() if isinstance(part, QUNN)]
-    states = sum(_qunn_bytes(part, rows, steps, device) for part in qunns)
+    states = sum(part.bytes_needed(rows, steps, device) for part in qunns)
     states = states if qunns else size * rows * steps * settings.hidden_size * settings.layers
     if isinstance(model, CausallyNormalised):
         states += model.bytes_needed(rows, steps)
@@ -115,16 +126,6 @@ def _least_bytes(own: Mapping[str, Any], m: int) -> int:
     """Of QUNNs with these options: parameters, Adam's moments, gradients, and one element in all layers."""
     N, L = own["period"], own["hidden_layers"] or own["period"]
     return 64 * (own.get("heads", 1) * (N + L + own.get("size", 0) * m) + L * N)
-
-
-def _qunn_bytes(model: QUNN, rows: int, steps: int, device: str) -> int:
-    """What it will ask for on a batch, forwards and backwards; see `QUNN._run`."""
-    kind: dict[str, Any] = {"device": "meta", "dtype": model.p1_logit.dtype}
-    before = torch.empty(rows, model.num_layers, model.input_size, **kind)
-    state = QUNNState(before, torch.zeros(rows, dtype=torch.long, device="meta"))
-    past = History(torch.empty(rows, steps, model.input_size, **kind), state, model.history, model.period)
-    compiled = device == "cpu" and all(sigma.name in fused.CODES for sigma in model.activations)
-    return fused.bytes_needed(model._stack(), past) if compiled else model._bytes(past)
 
 
 def _without_memory(settings: Settings, task: Task) -> torch.nn.Module:

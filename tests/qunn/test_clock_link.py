@@ -144,6 +144,10 @@ def test_wrong_shapes() -> None:
     for T, d in ((5, 7), (6, 6)):
         with pytest.raises(InputError, match="`G` must be"):
             clock_hamiltonian(G, T, d)
+    with pytest.raises(InputError, match="`G` must be of a floating-point dtype"):
+        clock_hamiltonian(torch.zeros(4, 4, dtype=torch.long), 1, 2)
+    with pytest.raises(InputError, match="`model` must be a QUNN, but is 'Linear'"):
+        hops(torch.nn.Linear(1, 1), Y)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="`T` must be"):
         clock_hamiltonian(G, 0, 49)
 
@@ -287,6 +291,8 @@ def test_a_hamiltonian_of_zero() -> None:
     ("changed", "field"),
     [
         ({"H": torch.ones(2, 3)}, "H"),
+        ({"H": torch.zeros(2, 2, dtype=torch.long)}, "H"),
+        ({"H": torch.zeros(0, 0), "K0": torch.ones(0)}, "H"),
         ({"H": torch.tensor([[1.0, 2.0], [0.0, 1.0]])}, "H"),
         ({"H": torch.eye(2)}, "H"),
         ({"H": -torch.eye(2)}, "H"),

@@ -158,6 +158,8 @@ def test_a_wrong_input_is_refused(make: Callable[[int], Encoder]) -> None:
     [
         (lambda: AngleEncoder(0), "`input_size` must be an integer of at least 1, but is 0"),
         (lambda: AngleEncoder(21, product=True), "`input_size` must be at most 20 for a product of qubits"),
+        (lambda: AngleEncoder(2, product="no"), "`product` must be True or False, but is 'no'"),  # type: ignore[arg-type]
+        (lambda: AmplitudeEncoder(1, constant=1e39)(torch.ones(1)), "`constant` must be a number that torch.float32"),
         (lambda: AngleEncoder(1, x_max=0), "`x_max` must be a positive number, but is 0"),
         (lambda: AngleEncoder(1, x_max=float("inf")), "`x_max` must be a positive number, but is inf"),
         (lambda: AmplitudeEncoder(1.5), "`input_size` must be an integer of at least 1, but is 1.5"),

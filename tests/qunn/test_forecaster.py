@@ -294,6 +294,7 @@ def test_invariants_are_the_worst_of_the_heads() -> None:
         ({"clock": "one-hot", "L": 1}, "`num_layers` must be at least period - 1 = 2, but is 1"),
         ({"p1": 1.5}, "`p1` must be in [0, 1], but is 1.5"),
         ({"dtype": torch.complex128}, "`dtype` must be real, but is torch.complex128"),
+        ({"dtype": "float32"}, "`dtype` must be a real or complex floating-point torch.dtype, but is 'float32'"),
     ],
 )
 def test_what_cannot_be_built_is_refused(options: dict[str, Any], message: str) -> None:
@@ -325,6 +326,13 @@ def test_a_wrong_input_is_refused(options: dict[str, Any]) -> None:
     ):
         with pytest.raises(InputError, match=f"^{re.escape(message)}"):
             model(wrong)
+
+
+def test_autocast_reaches_the_linear_maps() -> None:
+    model, x = qunn.QUNNForecaster(1, 3), torch.rand(2, 5, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output, _ = model(x)
+    torch.testing.assert_close(output.float(), model(x)[0], rtol=0, atol=0.1)
 
 
 def test_a_wrong_state_is_refused() -> None:

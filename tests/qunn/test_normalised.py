@@ -204,6 +204,8 @@ def test_a_wrong_state_is_refused(name: str) -> None:
         (make(name, window=5)(x)[1], wanted + "((3, 4, 2), (3,))"),
         (state._replace(past=state.past.float()), wanted),
         (state._replace(past=state.past * torch.inf), "`past` must be finite"),
+        (state._replace(seen=state.seen - 6), "`seen` must be integers of at least 0, but is [-1, -1, -1]"),
+        (state._replace(seen=state.seen / 2), "`seen` must be integers of at least 0, but is [2.5, 2.5, 2.5]"),
     ):
         with pytest.raises(InputError, match=f"^{re.escape(message)}"):
             model(x, wrong)

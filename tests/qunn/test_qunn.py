@@ -88,7 +88,6 @@ class Case:
         named = tuple(ramp if name == "ramp" else name for name in self.sigma)
         given: dict[str, Any] = {
             "clock": self.clock,
-            "skip": self.skip,
             "history": self.history,
             "mode": self.mode,
             "step": self.step,
@@ -97,7 +96,7 @@ class Case:
             "p2": self.p[1][0] if self.share else self.p[1],
         }
         if not unitary:
-            given["activations"] = named
+            given |= {"activations": named, "skip": self.skip}
         model = qunn.QUNN(self.d, self.N, self.L, backend=backend, dtype=self.module, **(given | rest))  # type: ignore[arg-type]
         if model.skip is not None:
             change = self.numbers(*model.skip.shape, complex_=model.skip.is_complex(), salt=1)
@@ -486,6 +485,8 @@ def test_unitary_has_no_skip_and_no_activations() -> None:
     qunn.QUNN(3, 4, mode="unitary", activations=("identity",) * 3)
     with pytest.raises(InputError, match="unitary"):
         qunn.QUNN(3, 4, mode="unitary", activations=("relu", "relu", "identity"))
+    with pytest.raises(InputError, match='`skip` must be left out with mode="unitary"'):
+        qunn.QUNN(3, 4, mode="unitary", skip="matrix")
 
 
 # --- no output depends on a later input ---

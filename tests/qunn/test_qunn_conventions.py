@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 import qunn
 from hamiltonians import InputError, MemoryEstimateError
@@ -164,6 +164,20 @@ def test_a_packed_sequence_is_its_sequences_one_by_one(history: str, sort: bool,
         close(pad_packed_sequence(model(packed)[0], batch_first=True)[0][i, : len(part)], model(part)[0])
 
 
+def test_a_packed_output_has_the_order_of_its_input() -> None:
+    """Whatever the order of sequences of equal length is, `output.data` lies row by row beside `input.data`."""
+    model = model_of(N=3)
+    Y = random(3, 2, 2)
+    order = torch.tensor([2, 0, 1])
+    packed = PackedSequence(Y[order].transpose(0, 1).flatten(0, 1), torch.tensor([3, 3]), order, order.argsort())
+    output, after = model(packed)
+    assert torch.equal(output.sorted_indices, order)
+    assert torch.equal(output.unsorted_indices, order.argsort())
+    expected, end = model(Y)
+    close(output.data, expected[order].transpose(0, 1).flatten(0, 1))
+    same_state(after, end)
+
+
 def test_padding_is_not_read() -> None:
     model = model_of()
     Y = random(2, 6, 2)
@@ -207,6 +221,16 @@ def test_generate_refuses() -> None:
             model_of().generate(random(4, 2), steps)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="features"):
         model_of().generate(random(4, 3), 2)
+    with pytest.raises(InputError, match="`prompt` must be a tensor, but is 'PackedSequence'"):
+        model_of().generate(pack_sequence([random(4, 2)]), 2)  # type: ignore[arg-type]
+
+
+def test_generate_says_when_the_predictions_diverge() -> None:
+    model = qunn.QUNN(2, 3)
+    with torch.no_grad():
+        model.skip.fill_(1e30)  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"`steps` must end before .* but prediction \d of 5 is not finite"):
+        model.generate(random(4, 2).float(), 5)
 
 
 # --- kinds of numbers ---
@@ -358,6 +382,20 @@ def test_initial_values() -> None:
         assert profile[1:].std().item() == pytest.approx(0.1, rel=0.15)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("p", [5e-324, 1e-9, 1 - 1e-9, 1 - 2**-53])
+def test_initial_values_that_the_dtype_cannot_tell_from_the_ends_can_be_trained(p: float, dtype: torch.dtype) -> None:
+    model = qunn.QUNN(2, 3, p1=p, dtype=dtype)
+    assert isinstance(model.p1_logit, nn.Parameter)
+    for _ in range(2):
+        assert ((model.p1 > 0) & (model.p1 < 1)).all()
+        assert abs(model.p1[0].item() - p) <= torch.finfo(dtype).eps
+        model.p1.sum().backward()
+        assert (model.p1_logit.grad != 0).all()  # type: ignore[union-attr]
+        model.zero_grad()
+        model.reset_parameters()
+
+
 @every_kind
 def test_reset_parameters_follows_the_seed(kind: dict[str, Any]) -> None:
     model = model_of(kind)
@@ -384,6 +422,7 @@ def test_reset_parameters_follows_the_seed(kind: dict[str, Any]) -> None:
         ([], "or 3 of them"),
         ([[0.1, 0.2, 0.3]], "or 3 of them"),
         ("half", "or 3 of them"),
+        (True, "or 3 of them"),
         (None, "or 3 of them"),
         (1j, "or 3 of them"),
     ],
@@ -560,6 +599,56 @@ def test_memory_is_asked_for_before_it_is_taken(kind: dict[str, Any]) -> None:
         model(Y[:1, :20])
 
 
+@pytest.mark.parametrize("rest", [{}, {"recompute": True}, {"clock": "learned"}, {"mode": "unitary"}])
+def test_the_clock_of_a_long_period_is_asked_for_first(rest: dict[str, Any]) -> None:
+    model = qunn.QUNN(1, 10**7, **rest)  # 10^14 clock entries in the moving frame
+    with pytest.raises(MemoryEstimateError, match="a QUNN with N = 10000000 on 1 x 1 elements"):
+        model(torch.ones(1, 1))
+
+
+def test_recomputing_asks_for_one_part() -> None:
+    model = model_of({"skip": "diagonal", "recompute": True}, d=8, N=8, L=8)
+    with limited(10**7), pytest.raises(MemoryEstimateError):
+        model(torch.zeros(4096, 2, 8, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"period": 2 * 10**12},
+        {"period": 10**20},
+        {"period": 3, "num_layers": 10**15},
+        {"period": 10**3, "skip": "matrix", "num_layers": 10**6},
+        {"period": 10**6, "skip": "diagonal"},
+    ],
+)
+def test_sizes_whose_parameters_do_not_fit(sizes: dict[str, Any]) -> None:
+    with pytest.raises(MemoryEstimateError, match="the parameters of a QUNN with period") as error:
+        qunn.QUNN(2, **sizes)
+    assert "\n" not in str(error.value)
+    small = {**sizes, "period": 3, "num_layers": 3}
+    with limited(1):
+        qunn.QUNN(2, **small)
+
+
+@pytest.mark.parametrize("kind", [{}, {"skip": "diagonal"}, {"mode": "unitary"}, {"backend": "dense"}])
+def test_bytes_needed_are_those_asked_for(kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("qunn.quantum.network.PART_BYTES", 0)
+    monkeypatch.setattr("qunn.quantum.dense._ASKED_FOR", 0)
+    for module in ("network", "dense"):
+        monkeypatch.setattr(f"qunn.quantum.{module}.require_memory", lambda cost, *_: asked.append(cost))
+    model = model_of(kind)
+    asked.clear()
+    model(random(2, 5, 2))
+    assert model.bytes_needed(2, 5) == sum(asked)
+    del asked[1:]
+    assert model.bytes_needed(4, 50) > model.bytes_needed(2, 50) > model.bytes_needed(2, 5)
+    whole = model.bytes_needed(2, 50, "cuda")
+    with torch.no_grad():
+        assert model.bytes_needed(2, 50, "cuda") < whole
+
+
 def test_the_dense_backend_asks_too() -> None:
     model = model_of(d=50, N=40, L=40, backend="dense")
     with limited(10**8), pytest.raises(MemoryEstimateError, match="layer matrices of 2000 rows"):
@@ -602,6 +691,8 @@ GOOD: dict[str, Any] = {"input_size": 2, "period": 3}
         ({"batch_first": 1}, "batch_first"),
         ({"share": "yes"}, "share"),
         ({"recompute": None}, "recompute"),
+        ({"dtype": "float32"}, "dtype"),
+        ({"dtype": torch.int32}, "dtype"),
     ],
 )
 def test_arguments_that_are_refused(changed: dict[str, Any], field: str) -> None:
@@ -681,6 +772,7 @@ def test_states_that_are_refused(backend: str) -> None:
         (history, position[:, None]),
         (history, position.double()),
         (history, position - 6),
+        (history, position > 0),
         (history.float(), position),
     ):
         with pytest.raises(InputError) as error:
@@ -688,6 +780,10 @@ def test_states_that_are_refused(backend: str) -> None:
         assert "\n" not in str(error.value)
         with pytest.raises(InputError):
             model(pack_padded_sequence(Y, torch.tensor([5, 4]), batch_first=True), wrong)
+    with pytest.raises(InputError, match="`history` must be of dtype"):
+        model(Y, (history.float(), position))
+    with pytest.raises(InputError, match=r"of tensors, but is \['Tensor', 'int'\]"):
+        model(Y, (history, 5))
     with pytest.raises(InputError, match=r"history \(4, 2\) and position \(\)"):
         model(Y[0], (history, position))
     model(Y, (history, position.int()))
