@@ -41,13 +41,15 @@ def check_target(path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
-    InputError : no such folder, one that cannot be written to, or a name that is a folder's or too long.
+    InputError : no such folder, one that cannot be written to, or a name that is too long or that of a folder, a
+        device or a pipe, which a rename would replace.
     """
     target = Path(path)
     try:
         if target.is_dir():
             raise InputError(f"{target}: `file` must be the name of a file, but is a folder", "file")
-        target.exists()  # a name that is too long fails here
+        if target.exists() and not target.is_file():  # a name that is too long fails here
+            raise InputError(f"{target}: `file` must be the name of a file, but is a device or a pipe", "file")
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".part"):
             pass
     except OSError as error:

@@ -37,6 +37,7 @@ PICTURES = (".png", ".svg", ".pdf")  # a test compares them with the plot's
 WINDOW = 4  # periods that the network reads
 WINDOWS = 256  # that it is trained on, about
 SHORTEST = 20
+SMALLEST = 1e-150  # below it squares vanish
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,11 +65,11 @@ def main(**given: Any) -> int:
     stdin. The first 60 % train the network, the next 20 % choose its epoch and give the intervals, the last 20 % test.
 
     Writes step,value,lower,upper and a picture. Beyond the first step outputs are fed back. The interval of step h
-    holds the share --level of the h-step errors on the 20 % before the test part, from every origin there; what it
-    holds of the test part is reported as coverage.
+    holds the share --level of the h-step errors on the 20 % before the test part, all of them where they are few; what
+    it holds of the test part is reported as coverage.
 
     MASE is the mean absolute error over the test part, divided by the training part's mean |x(t) - x(t-N)|: of one
-    step, and of the steps 1 … N together, from every origin.
+    step, and of the steps 1 … N together, from every origin, or 5,000 evenly spread. None where that mean is 0.
 
     Status 2: no period is found, and none is given. Status 1: the training or the forecast diverged.
     """
@@ -90,6 +91,8 @@ def main(**given: Any) -> int:
     progress = LateProgress(given["quiet"])
     try:
         outcome, result = _trained(given, work, progress)
+        if result is not None:
+            _write(targets, _title(series, period, result), x, result, given["level"], series.labels)
     except KeyboardInterrupt:
         if given["out"] is None or not (Path(given["out"]) / PLAN).exists():
             raise
@@ -103,8 +106,6 @@ def main(**given: Any) -> int:
         print(f"error: the forecast diverged: {outcome.reason}; a smaller `--lr` may help", file=sys.stderr)
         return CHECK_FAILED
     report = _report(given, series, work, outcome, result) | {"period_confidence": confidence}
-    title = f"{series.column} of {Path(series.file).name}: period {period}, MASE {result.mase:.3g} (1 step)"
-    _write(targets, title, x, result, given["level"], series.labels)
     report |= {"output": targets[0], "plot": targets[1], "seconds": time.perf_counter() - begin}
     if given["as_json"]:
         print(json.dumps(report, allow_nan=False))
@@ -140,7 +141,7 @@ def _targets(given: dict[str, Any]) -> tuple[str, str]:
 
     stem = "stdin" if given["file"] == "-" else Path(given["file"]).stem
     output, picture = given["output"] or f"{stem}-forecast.csv", given["plot_file"] or f"{stem}-forecast.png"
-    if not picture.lower().endswith(PICTURES):
+    if Path(picture).suffix.lower() not in PICTURES:
         raise must_be("--plot", f"a name that ends in {', '.join(PICTURES)}", picture)
     for flag, name in (("--output", output), ("--plot", picture)):
         if given["file"] != "-" and os.path.realpath(name) == os.path.realpath(given["file"]):
@@ -159,6 +160,8 @@ def _check_values(series: Series) -> None:
         raise must_be("SERIES", f"at least {SHORTEST} values long", len(x))
     if (x[: shares(len(x))[0]] == x[0]).all():
         raise InputError(f"`{series.column}` must not be constant over its training part, the first 60 %", "SERIES")
+    if x[: shares(len(x))[0]].std() < SMALLEST:
+        raise InputError(f"`{series.column}` must vary by more than {SMALLEST:g}; another unit would do", "SERIES")
 
 
 def _period(given: dict[str, Any], x: NDArray[np.float64]) -> tuple[int, float | None]:
@@ -223,9 +226,21 @@ def _work(given: dict[str, Any], series: Series, period: int) -> _Work:
     )
     task = forecast(series.column, "next value", series.file, x[:, None], windows)
     require_room(settings, task, "cpu")
+    _require_room_for_errors(given["steps"] or period, len(x))
     new_model(settings, task)  # what it refuses it refuses before anything is written
     plan = {"settings": asdict(settings), "seed": given["seed"], "series": hashlib.sha256(x.tobytes()).hexdigest()}
     return _Work(series, task, settings, period, window, plan)
+
+
+def _require_room_for_errors(steps: int, L: int) -> None:
+    from hamiltonians.memory import require_memory
+    from qunn.forecasting.backtest import ORIGINS
+    from qunn.tasks.definition import shares
+
+    part = shares(L)[2]
+    rows, columns = min(part, ORIGINS), min(steps, part)
+    what = f"forecasts of {columns} steps from {rows} origins"
+    require_memory(8 * 8 * rows * columns, what, "fewer `--steps` need less")
 
 
 def _trained(given: dict[str, Any], work: _Work, progress: LateProgress) -> tuple[Outcome, Result | None]:
@@ -340,9 +355,14 @@ def _write(
 
     rows = enumerate(zip(result.forecast.tolist(), result.lower.tolist(), result.upper.tolist(), strict=True), 1)
     text = "step,value,lower,upper\n" + "".join(f"{k},{v!r},{lo!r},{up!r}\n" for k, (v, lo, up) in rows)
-    with written_atomically(targets[0]) as file:
+    with written_atomically(targets[0]) as file:  # appears after the picture: both are there, or none
         file.write(text.encode())
-    plot(targets[1], title, x, result, level, labels)
+        plot(targets[1], title, x, result, level, labels)
+
+
+def _title(series: Series, period: int, result: Result) -> str:
+    mase = "" if result.mase is None else f", MASE {result.mase:.3g} (1 step)"
+    return f"{series.column[:60]} of {Path(series.file).name}: period {period}{mase}"
 
 
 if __name__ == "__main__":

@@ -85,7 +85,9 @@ def estimate_period(series: Any, *, max_period: int | None = None, alpha: float 
     InputError : values that are no finite numbers, fewer than 20, constant ones, or of another shape.
     """
     x = _checked(series)
-    if max_period is not None and (isinstance(max_period, bool) or not isinstance(max_period, int) or max_period < 2):
+    if max_period is not None and (
+        isinstance(max_period, bool) or not isinstance(max_period, int | np.integer) or max_period < 2
+    ):
         raise must_be("max_period", "an integer of at least 2", max_period)
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 1:
         raise must_be("alpha", "a probability in (0, 1)", alpha)
@@ -114,7 +116,12 @@ def estimate_period(series: Any, *, max_period: int | None = None, alpha: float 
 def _checked(series: Any) -> Floats:
     """As [L, m], scaled so that no square overflows."""
     torch = sys.modules.get("torch")
-    given = series.detach().cpu().numpy() if torch is not None and isinstance(series, torch.Tensor) else series
+    given = series
+    if torch is not None and isinstance(series, torch.Tensor):
+        given = series.detach().cpu()
+        given = (given.double() if given.is_floating_point() else given).numpy()  # numpy knows no bfloat16
+    elif isinstance(series, np.ma.MaskedArray) and series.dtype.kind in "biuf":
+        given = np.ma.filled(series.astype(np.float64), np.nan)
     try:
         x = np.asarray(given)
     except (TypeError, ValueError) as error:

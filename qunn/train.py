@@ -111,7 +111,7 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
     _limit_threads(given["threads"])
     from hamiltonians.memory import memory_limit
     from qunn.training.loop import close, make_fabric, train
-    from qunn.training.room import new_model, require_room, with_period
+    from qunn.training.room import new_model, require_period, require_room, with_period
 
     memory_limit.set(given["memory_limit"])
 
@@ -123,6 +123,7 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
     data = task(plan.settings.task, plan.settings.data_seed, **plan.settings.task_options)
     settings = with_period(plan.settings, data)
     require_room(settings, data, plan.device)
+    require_period(settings, data)
     new_model(settings, data)  # what it refuses it refuses before a folder is made
     progress = LateProgress(given["quiet"] or not fabric.is_global_zero)
     outcomes: list[Outcome] = []

@@ -27,7 +27,7 @@ def print_forecast(report: dict[str, Any]) -> None:
     table.add_row("period N", Text(str(report["period"]) + how))
     table.add_row("model", f"{report['model']}, {report['parameters']:,} parameters, {report['epochs']} epochs")
     covered = "-" if report["coverage"] is None else f"{report['coverage']:.1%}"
-    table.add_row("interval", f"{report['level']:.0%}, of which the test part shows {covered}")
+    table.add_row("interval", f"{100 * report['level']:.4g}%; of the test part it holds {covered}")
     table.add_row("seconds", f"{report['seconds']:.1f}")
     out.print(table)
     out.print()

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import final
 
@@ -19,6 +20,8 @@ from hamiltonians.errors import InputError, must_be, one_of
 MISSING = ("", "na", "nan", "n/a", "null", "none", "-", ".", "?")
 AXES = ("date", "time", "datetime", "timestamp", "year", "month", "week", "day", "hour", "index", "t", "ds")
 LARGEST = 1e100  # beyond it sums of squares overflow
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.' ]\d{3})+([.,]\d+)?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d(-\d\d.*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -69,12 +72,14 @@ def read_series(file: str, column: str | None = None, fill: str | None = None) -
 
     Raises
     ------
-    InputError : no such file, no text, no numbers, rows of unequal length, several columns and none chosen; a gap
-        without `fill`, or something else than a number, with its line.
+    InputError : no such file, no text, no numbers, rows of unequal length, several columns and none chosen; dates that
+        fall; a gap without `fill`, or something else than a number, with its line.
     """
     table = _table(_text(file), "stdin" if file == "-" else file)
     axis = _has_axis(table)
     k = _chosen(table, column, axis)
+    if k != 0 and _runs_backwards(table):
+        raise InputError(f"{table.name}: `SERIES` must begin with its oldest value, but its dates fall", "SERIES")
     values, filled = _values(table, k, fill)
     return Series(table.name, table.names[k], values, table.cells(0) if axis and k != 0 else None, filled)
 
@@ -122,9 +127,21 @@ def _table(text: str, name: str) -> _Table:
             wanted = f"as many columns in each line as in its first, {len(rows[0])}"
             raise InputError(f"{name}: `SERIES` must have {wanted}, but line {at} has {len(row)}", "SERIES")
     numbers = [at for at, _ in lines]
+    if len(rows[0]) == 1:
+        numbers, rows = _with_gaps(text, numbers, rows)
     header = _is_header(rows, number)
     names = rows[0] if header else [str(k) for k in range(1, len(rows[0]) + 1)]
     return _Table(name, names, numbers[header:], rows[header:], number)
+
+
+def _with_gaps(text: str, numbers: list[int], rows: list[list[str]]) -> tuple[list[int], list[list[str]]]:
+    """Of a single column an empty line between two rows is a gap, unless there is a comment too."""
+    whole, made = text.splitlines(), dict(zip(numbers, rows, strict=True))
+    for before, after in pairwise(numbers):
+        if not any(line.strip() for line in whole[before : after - 1]):
+            made |= {at: [""] for at in range(before + 1, after)}
+    order = sorted(made)
+    return order, [made[at] for at in order]
 
 
 def _delimiter(lines: Sequence[str]) -> str:
@@ -177,6 +194,17 @@ def _has_axis(table: _Table) -> bool:
     return even or (table.names[0].lower() in AXES and bool((steps > 0).all()))
 
 
+def _runs_backwards(table: _Table) -> bool:
+    """Whether the first column's dates, or numbers under a name for a time, fall from row to row."""
+    cells = table.cells(0)
+    if len(cells) > 1 and all(_DATE.fullmatch(cell) for cell in cells):
+        return all(a > b for a, b in pairwise(cells))
+    numbers = [table.number(cell) for cell in cells]
+    if table.names[0].lower() not in AXES or any(x is None for x in numbers):
+        return False
+    return len(numbers) > 1 and bool((np.diff(np.array(numbers, np.float64)) < 0).all())
+
+
 def _chosen(table: _Table, column: str | None, axis: bool) -> int:
     if column is not None:
         if column in table.names:
@@ -190,7 +218,9 @@ def _chosen(table: _Table, column: str | None, axis: bool) -> int:
         return k
     numeric = [k for k in range(int(axis), len(table.names)) if _has_numbers(table, k)]
     if not numeric:
-        raise InputError(f"{table.name}: `SERIES` must have a column of numbers, but has none", "SERIES")
+        separated = next((cell for row in table.rows for cell in row if _THOUSANDS.fullmatch(cell)), None)
+        why = "" if separated is None else f": {separated!r} has separators between thousands"
+        raise InputError(f"{table.name}: `SERIES` must have a column of numbers, but has none{why}", "SERIES")
     if len(numeric) > 1:
         names = [table.names[k] for k in numeric]
         raise InputError(f"`--column` must be given for a file with several: {one_of(names)}", "--column")

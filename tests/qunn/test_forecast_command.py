@@ -158,6 +158,15 @@ def test_pictures_are_those_of_the_plot() -> None:
     [
         ("", (), "bad.csv: `SERIES` must hold numbers, but is empty"),
         ("\n \n", (), "bad.csv: `SERIES` must hold numbers, but is empty"),
+        ("x\n" + "1\n" * 5 + "\n" + "2\n" * 30, (), "bad.csv, line 7: `x` must be a number (or `--fill forward`)"),
+        (
+            'd,x\na,"1,002.5"\nb,"2,001"\n',
+            (),
+            "bad.csv: `SERIES` must have a column of numbers, but has none: '1,002.5' has separators between thousands",
+        ),
+        ("day,x\n2001-03,1\n2001-02,2\n", (), "bad.csv: `SERIES` must begin with its oldest value"),
+        ("Year,x\n2001,1\n1999,2\n1998,1\n", ("--column", "x"), "bad.csv: `SERIES` must begin with its oldest value"),
+        ("x\n" + "1e-200\n2e-200\n" * 30, (), "`x` must vary by more than 1e-150"),
         ("a\nb\nc\n", (), "bad.csv: `SERIES` must have a column of numbers, but has none"),
         ("\0\1", (), "bad.csv: `SERIES` must be a CSV file, text in UTF-8, but is binary"),
         ("x\n1\n2\n", (), "`SERIES` must be at least 20 values long, but is 2"),
@@ -186,6 +195,8 @@ def test_pictures_are_those_of_the_plot() -> None:
         ("WAVE", ("--output", "bad.csv"), "`--output` must be another file than the input, but is 'bad.csv'"),
         ("WAVE", ("--output", "x.png", "--plot", "x.png"), "`--plot` must be another file than the output"),
         ("WAVE", ("--output", "no/x.csv"), "no/x.csv: `file` must be one that can be written"),
+        ("WAVE", ("--plot", ".png"), "`--plot` must be a name that ends in .png, .svg, .pdf, but is '.png'"),
+        ("WAVE", ("--output", "/dev/null"), "/dev/null: `file` must be the name of a file, but is a device or a pipe"),
         ("WAVE", ("--plot", "x.gif"), "`--plot` must be a name that ends in .png, .svg, .pdf, but is 'x.gif'"),
         ("WAVE", ("--model-option", "tails=2"), "`--model-option` must be one of"),
         ("WAVE", ("--model-option", "period=3"), "`--model-option` must be left without period"),
@@ -220,6 +231,36 @@ def test_divergence_is_status_1(command: Command) -> None:
     assert sorted(os.listdir()) == ["wave.csv"]
 
 
+def test_a_series_that_repeats_exactly_has_no_mase(command: Command) -> None:
+    write("exact.csv", np.tile(np.arange(6.0), 20))
+    report = command("exact.csv", *FAST, "--json").report
+    for scores in (report, *report["baselines"].values()):
+        assert (scores["mase"], scores["mase_n_step"]) == (None, None)
+    assert re.search(r"this forecast +- +-", command("exact.csv", *FAST).out)
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_are_drawn_as_they_are(command: Command) -> None:
+    rows = "\n".join(f"$d_{k}^$,{x}" for k, x in enumerate(wave()))
+    Path("names.csv").write_text(f"日,price in $ and $^\n{rows}", encoding="utf-8")
+    found = command("names.csv", *FAST, "--json")
+    assert (found.status, found.err) == (0, "")
+
+
+def test_nothing_of_the_test_part_reaches_training_or_intervals(command: Command) -> None:
+    changed = wave()
+    changed[96:] = np.random.default_rng(0).normal(size=24)
+    write("changed.csv", changed)
+    found = {}
+    for name in ("wave", "changed"):
+        report = command(f"{name}.csv", *FAST, "--json", "--out", name).report
+        lines = [json.loads(line) for line in Path(name, "metrics.jsonl").read_text().splitlines()]
+        losses = [(line["train_loss"], line["validation_loss"]) for line in lines]
+        widths = np.subtract(report["upper"], report["lower"])
+        found[name] = (report["period"], report["period_confidence"], losses, widths.round(9).tolist())
+    assert found["wave"] == found["changed"]
+
+
 # --- files of all kinds ---
 
 VALUES = [1.5, 2.0, -3.25, 4.0, 5.5]
@@ -231,7 +272,7 @@ KINDS = {
     "named axis": "Year;x\n1700;1.5\n1702;2\n1703;-3.25\n1704;4\n1709;5.5\n",
     "semicolon": "x;y\n1,5;a\n2;a\n-3,25;a\n4;a\n5,5;a\n",
     "tab": "day\tx\nmo\t1.5\ntu\t2\nwe\t-3.25\nth\t4\nfr\t5.5\n",
-    "comments": "# source: me\nx\n1.5\n\n2\n# more\n-3.25\n4\n5.5",
+    "comments": "# source: me\n\nx\n1.5\n2\n\n# more\n-3.25\n4\n5.5\n\n",
     "quotes": '"a day","x"\n"mo, 1",1.5\n"tu, 2",2\n"we, 3",-3.25\n"th, 4",4\n"fr, 5",5.5\n',
     "bom": "\ufeffx\r\n1.5\r\n2\r\n-3.25\r\n4\r\n5.5\r\n",
     "exponents": "+1.5e0\n.2E1\n-325e-2\n4.\n5.5\n",
@@ -272,6 +313,19 @@ def test_intervals_are_order_statistics() -> None:
     lower, upper = backtest.intervals(errors[60:], 0.9, 1)  # only positive ones
     assert (lower.tolist(), upper[0] > 0) == ([0.0], True)
     assert backtest.coverage(errors, np.array([-46.0, 0]), np.array([44.0, 0])) == pytest.approx(91 / 99)
+
+
+def test_few_errors_give_no_narrower_interval() -> None:
+    errors = np.array([[-3.0, 1], [2, np.nan]])  # too few for any level
+    lower, upper = backtest.intervals(errors, 0.9, 4)
+    assert (lower.tolist(), upper.tolist()) == ([-3.0] * 4, [2.0] * 4)
+
+
+def test_long_parts_have_origins_evenly_spread() -> None:
+    assert backtest.origins(7, 10).tolist() == [7, 8, 9]
+    some = backtest.origins(7, 7 + 3 * backtest.ORIGINS)
+    assert (len(some), some[0], some[-1]) == (backtest.ORIGINS, 7, 6 + 3 * backtest.ORIGINS)
+    assert set(np.diff(some)) <= {3, 4}
 
 
 def test_intervals_of_new_errors_hold_their_level() -> None:
@@ -332,6 +386,19 @@ def test_ctrl_c_without_a_folder_keeps_nothing(command: Command, monkeypatch: py
     found = command("wave.csv", *FAST)
     assert (found.status, found.err) == (130, "error: interrupted; nothing was written\n")
     assert sorted(os.listdir()) == ["wave.csv"]
+
+
+def test_ctrl_c_while_files_are_written_leaves_none(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qunn.forecasting.picture.plot", interrupted)
+    found = command("wave.csv", *FAST)
+    assert (found.status, found.err) == (130, "error: interrupted; nothing was written\n")
+    found = command("wave.csv", *FAST, "--out", "kept")
+    message = "error: interrupted; the training is kept; go on with --out kept --resume\n"
+    assert (found.status, found.err) == (130, message)
+    assert sorted(os.listdir()) == ["kept", "wave.csv"]
 
 
 def test_the_plan_says_what_was_trained(command: Command) -> None:

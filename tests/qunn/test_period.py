@@ -170,10 +170,11 @@ def test_all_kinds_of_arrays_and_scales() -> None:
     for series in (
         *(x, x.tolist(), x.astype(np.int32), x.astype(np.float32), x[:, None], x > 1, x * 1e300, x * 1e-300 + 0),
         *(torch.from_numpy(x), torch.from_numpy(x).float().requires_grad_()),
+        *(torch.from_numpy(x).bfloat16(), np.ma.array(x, mask=False)),
     ):
         assert estimate_period(series).value == 5
     assert estimate_period(x, max_period=4).value is None
-    assert estimate_period(x, max_period=5).value == 5
+    assert estimate_period(x, max_period=5).value == estimate_period(x, max_period=np.int64(5)).value == 5
 
 
 def test_three_repetitions_are_asked_for() -> None:
@@ -188,6 +189,7 @@ def test_three_repetitions_are_asked_for() -> None:
         ([1.0] * 30, "`series` must be not constant"),
         (np.arange(30.0)[:19], "`series` must be at least 20 values long, but is 19"),
         ([*range(29), float("nan")], "`series` must be finite, but is 'nan at index 29'"),
+        (np.ma.array(np.arange(30) % 3, mask=np.arange(30) == 4), "`series` must be finite, but is 'nan at index 4'"),
         ([*range(29), float("inf")], "`series` must be finite, but is 'inf at index 29'"),
         (np.zeros((30, 2, 2)), r"`series` must be of shape \(L,\) or \(L, m\), but is \(30, 2, 2\)"),
         (np.float64(3), "`series` must be of shape"),

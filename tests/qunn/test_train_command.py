@@ -165,6 +165,10 @@ def test_a_run_does_not_go_on_with_other_settings(
                 ("period=-3", "`period` must be an integer of at least 2, but is -3"),
                 ("period=eleven", "`period` must be an integer, but is 'eleven'"),
                 ("period=1" + "0" * 20, "qunn-forecaster with period=1" + "0" * 20),
+                (
+                    "period=186",
+                    "`period` must be at most 185, the values of sunspots to train on in one piece, but is 186",
+                ),
                 ("period=2000000000", "qunn-forecaster with period=2000000000, size=2, heads=1 on sunspots: "),
                 ("period=300000", "qunn-forecaster with period=300000, size=2"),
                 ("hidden_layers=-1", "`hidden_layers` must be an integer of at least 1, or 0: as many as the period"),
