@@ -10,7 +10,7 @@ fixed seed, trained with seed 0, the lowest one-step error on the validation par
 other seeds, and each of these reads the test part once. Times are CPU seconds of one thread: two runs go side by side.
 
 Every finished run is a line in `results/forecast.jsonl`, which a later run of this script does not repeat; the tables
-are written from it.
+are written from it. Delete it after a change of the protocol.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def final_runs(lines: list[dict[str, Any]], names: list[str], models: list[str])
     """For each row the options of its best trial, with other seeds."""
     for name in names:
         for model, size in (row for row in ROWS if row[0] in models):
-            mine = [x for x in lines if (x["series"], x["model"], x["size"], x["kind"]) == (name, model, size, "trial")]
-            best = min(mine, key=lambda x: float(x["validation"]))
+            tried = {key(run) for run in trial_runs([name], [model]) if run["size"] == size}
+            best = min((line for line in lines if key(line) in tried), key=lambda line: float(line["validation"]))
             for seed in SEEDS:
                 yield {k: best[k] for k in ("series", "model", "size", "options")} | {"seed": seed, "kind": "final"}
 
@@ -107,8 +107,14 @@ def work(runs: list[dict[str, Any]], workers: int) -> None:
 
 
 def logged() -> list[dict[str, Any]]:
-    """The lines of the log."""
-    return [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
+    """The lines of the log; one that a kill cut off is left out, and taken off the file."""
+    if not LOG.exists():
+        return []
+    text = LOG.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        LOG.write_text(whole)
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def main() -> None:
@@ -118,12 +124,11 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=SPACES, default=list(SPACES))
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    begin = time.perf_counter()
     work(list(trial_runs(given.series, given.models)), given.workers)
     work(list(final_runs(logged(), given.series, given.models)), given.workers)
-    spent = time.perf_counter() - begin
-    lines = logged() + [line for name in given.series for line in baseline_runs(name)]
-    protocol = {"trials": TRIALS, "seeds": SEEDS, "steps": STEPS, "workers": given.workers, "seconds": spent}
+    lines = logged()
+    lines += [line for name in dict.fromkeys(line["series"] for line in lines) for line in baseline_runs(name)]
+    protocol = {"trials": TRIALS, "seeds": SEEDS, "steps": STEPS}
     write_tables(RESULTS, lines, machine("torch", "qunn"), protocol)
 
 

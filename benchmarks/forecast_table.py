@@ -25,14 +25,15 @@ def write_tables(folder: Path, lines: list[Line], where: dict[str, Any], protoco
 
 def _measured(lines: list[Line], where: dict[str, Any], protocol: dict[str, Any]) -> str:
     names = list(dict.fromkeys(line["series"] for line in lines))
-    runs = [line for line in lines if "seconds" in line]
-    cpu = sum(line["seconds"] for line in runs)
+    runs = [line for line in lines if line["model"] not in BASELINES]
+    cpu = sum(line["seconds"] for line in runs) / 60
     seeds = ", ".join(map(str, protocol["seeds"]))
     text = [
         f"{in_words(where)}.",
         "",
-        f"{len(runs)} runs, {cpu / 60:.0f} minutes of CPU in all, {protocol['workers']} at a time; {protocol['steps']} "
-        f"steps of Adam a run, {protocol['trials']} trials a row and series with seed 0, then seeds {seeds}.",
+        f"{len(runs)} training runs, {cpu:.0f} minutes of CPU in all, of a budget of 240 (two hours on two cores); "
+        f"{protocol['steps']} steps of Adam a run, {protocol['trials']} trials a row and series with seed 0, then "
+        f"seeds {seeds}.",
         "Mean ± standard deviation over the seeds. One step and N steps are MASE on the test part, lower is better; "
         "seconds are CPU seconds of one training run.",
         "",

@@ -34,12 +34,27 @@ def print_forecast(report: dict[str, Any]) -> None:
     scores = {"this forecast": {key: report[key] for key in ("mase", "mase_n_step")}} | report["baselines"]
     rows = [(name, _number(one["mase"]), _number(one["mase_n_step"])) for name, one in scores.items()]
     print_rows(out, ("MASE on the test part", "1 step", f"{report['period']} steps"), rows)
+    if advice := better(report):
+        out.print(Text(advice, style="yellow"))
     out.print()
     shown = list(zip(report["forecast"], report["lower"], report["upper"], strict=True))[:_ROWS]
     steps = [(f"+{k}", *(_number(x) for x in row)) for k, row in enumerate(shown, 1)]
     print_rows(out, ("step", "value", "lower", "upper"), steps)
     if report["steps"] > len(shown):
         out.print(f"… {report['steps'] - len(shown):,} more in {report['output']}")
+
+
+def better(report: dict[str, Any]) -> str | None:
+    """What to try where a forecast that needs no training has the lower error one step or N steps ahead; else None."""
+    lower = [
+        name
+        for name, one in report["baselines"].items()
+        if any(None not in (one[key], report[key]) and one[key] < report[key] for key in ("mase", "mase_n_step"))
+    ]
+    if not lower:
+        return None
+    ways = "--no-residual and --causal-window 0 suit a series without a trend; --epochs, --lr and heads= change the fit"
+    return f"{' and '.join(lower)} {'has' if len(lower) == 1 else 'have'} a lower error here. {ways}."
 
 
 def _number(x: float | None) -> str:

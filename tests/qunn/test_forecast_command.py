@@ -19,6 +19,7 @@ from hamiltonians import InputError
 from qunn import period_plot
 from qunn.forecast import PICTURES, main
 from qunn.forecasting import backtest
+from qunn.forecasting.page import better
 from qunn.forecasting.reading import read_series
 from tests.systems.command_line import Command, called_here, in_terminal, process
 
@@ -406,3 +407,10 @@ def test_the_plan_says_what_was_trained(command: Command) -> None:
     plan = json.loads(Path("kept/forecast.json").read_text())
     assert plan["settings"]["model_options"]["period"] == N
     assert plan["settings"]["causal_window"] == 2 * N
+
+
+def test_a_forecast_that_loses_says_what_to_try() -> None:
+    report = {"mase": 0.5, "mase_n_step": 1.0, "baselines": {"seasonal-naive": {"mase": 1.0, "mase_n_step": 0.9}}}
+    assert "seasonal-naive has a lower error here. --no-residual" in str(better(report))
+    assert better(report | {"mase_n_step": 0.8}) is None
+    assert better(report | {"mase": None, "mase_n_step": None}) is None
