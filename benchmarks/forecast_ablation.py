@@ -103,7 +103,10 @@ def main() -> None:
             print(f"{k}/{len(jobs)} {json.dumps(lines[-1])}", flush=True)
     assert __doc__
     head = ["# One choice at a time", "", in_words(machine("torch", "qunn")) + ".", "", *__doc__.splitlines()[4:], ""]
-    head += ["Lower is better; ± is the standard deviation over seeds 1 and 2; 300 steps; s: CPU seconds of a run, that of the base with loading.", ""]
+    head += [
+        "Lower is better; ± is the standard deviation over seeds 1 and 2; 300 steps; s: CPU seconds of a run, that"
+    ]
+    head += ["of the base with loading.", ""]
     (RESULTS / "forecast_ablation.md").write_text("\n".join([*head, *table(lines), ""]))
 
 
