@@ -236,19 +236,33 @@ def print_peak(way: str, size: Size, device: str) -> None:
 
 def page(found: dict[str, Any]) -> str:
     """The results as tables to read."""
-    text = ["# The QUNN's speed", "", f"Made by `benchmarks/qunn_speed.py` on {in_words(found['machine'])}; "]
-    text[-1] += f"{found['threads']} thread(s), float32, device {found['device']}."
-    text += [
+    where = f"{found['threads']} thread(s), float32, device {found['device']}."
+    text = [
+        "# The QUNN's speed",
+        "",
+        f"Made by `benchmarks/qunn_speed.py` on {in_words(found['machine'])}; {where}",
         "Medians (one measurement for the growth of the general path), and in brackets the least and the most.",
         "A ratio is the other's time over ours, round by round.",
-        "",
+        *forward_table(found["forward"]),
+        *step_table(found["steps"]),
+        *memory_table(found["memory"]),
+        *growth_table(found["growth"]),
     ]
-    lines = found["forward"]
+    return "\n".join(text) + "\n"
+
+
+def titled(title: str, size: dict[str, int]) -> list[str]:
+    """A heading and the size below it."""
+    shape = f"T = {size['T']}, batch {size['B']}, d = {size['d']}, N = L = {size['N']}."
+    return ["", f"## {title}", "", shape, ""]
+
+
+def forward_table(lines: list[dict[str, Any]]) -> list[str]:
+    """The same outputs, all ways."""
     ways = list(lines[0]["rounds"][0])
     best = ways[-1]
-    text += ["## The same outputs", "", f"| d, N, dN | {' | '.join(f'{w}, ms' for w in ways)} | (D W) K over {best} |"]
-    text[-1] += f" D (W K) over {best} | largest difference |"
-    text.append("|---" * (len(ways) + 4) + "|")
+    titles = [f"{way}, ms" for way in ways] + [f"{way} over {best}" for way in ways[:2]] + ["largest difference"]
+    text = ["", "## The same outputs", "", f"| d, N, dN | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for line in lines:
         size = line["size"]
         ms = [spread([1e3 * r[w] for r in line["rounds"]]) for w in ways]
@@ -260,45 +274,38 @@ def page(found: dict[str, Any]) -> str:
     for way in ways[:2]:
         p = exponent(dN, [statistics.median(r[way] / r[best] for r in line["rounds"]) for line in lines])
         text.append(f"The ratio of {way} grows as (dN)^{p:.2f}.")
-    steps = found["steps"]
-    size, ours = steps["size"], steps["ours"]
-    text += [
-        "",
-        "## A training step",
-        "",
-        f"T = {size['T']}, batch {size['B']}, d = {size['d']}, N = L = {size['N']}.",
-        "",
-    ]
+    return text
+
+
+def step_table(steps: dict[str, Any]) -> list[str]:
+    """A training step beside torch.nn.LSTM's."""
+    ours, text = steps["ours"], titled("A training step", steps["size"])
     text += ["| | parameters | s | MB | time over ours |", "|---|---|---|---|---|"]
     for way in steps["rounds"][0]:
         cells = [str(steps["parameters"][way]), spread([r[way] for r in steps["rounds"]])]
         cells += [f"{steps['peak_bytes'][way] / 1e6:.0f}", spread([r[way] / r[ours] for r in steps["rounds"]])]
         text.append(f"| {'QUNN, ' if 'LSTM' not in way else ''}{way} | {' | '.join(cells)} |")
-    size = found["memory"]["size"]
-    text += [
-        "",
-        "## Memory of a training step",
-        "",
-        f"T = {size['T']}, batch {size['B']}, d = {size['d']}, N = L = {size['N']}.",
-        "",
-    ]
-    text += ["| | s | MB |", "|---|---|---|"]
-    for way, one in found["memory"]["ways"].items():
-        text.append(f"| {way} | {spread(one['seconds'])} | {one['peak_bytes'] / 1e6:.1f} |")
-    text += [
-        "",
-        "## Growth of a training step",
-        "",
-        "| | grows | over | s | MB | time as | memory as |",
-        "|---" * 7 + "|",
-    ]
-    for line in found["growth"]:
+    return text
+
+
+def memory_table(memory: dict[str, Any]) -> list[str]:
+    """A training step that keeps, recomputes, or needs nothing."""
+    text = [*titled("Memory of a training step", memory["size"]), "| | s | MB |", "|---|---|---|"]
+    rows = memory["ways"].items()
+    return text + [f"| {way} | {spread(one['seconds'])} | {one['peak_bytes'] / 1e6:.1f} |" for way, one in rows]
+
+
+def growth_table(lines: list[dict[str, Any]]) -> list[str]:
+    """Time and memory over one size, and the exponents."""
+    text = titled("Growth of a training step from", asdict(BASE))
+    text += ["| | grows | over | s | MB | time as | memory as |", "|---" * 7 + "|"]
+    for line in lines:
         cells = [line["way"], line["grows"], ", ".join(map(str, line["values"]))]
         cells += [", ".join(f"{s:.3g}" for s in line["seconds"])]
         cells += [", ".join(f"{b / 1e6:.3g}" for b in line["peak_bytes"])]
         cells += [f"{line['grows']}^{line['time_exponent']:.2f}", f"{line['grows']}^{line['memory_exponent']:.2f}"]
         text.append(f"| {' | '.join(cells)} |")
-    return "\n".join(text) + "\n"
+    return text
 
 
 def main() -> None:
