@@ -148,6 +148,17 @@ class Result:
     coverage: float | None
 
 
+def validation_errors(model: Forecaster, x: Floats, steps: int) -> Errors:
+    """Forecasts of up to `steps` values from the origins of the validation part.
+
+    Raises
+    ------
+    ForecastDivergedError : outputs that are no finite numbers.
+    """
+    a, b = (int(end) for end in np.cumsum(shares(len(x)))[:2])
+    return rolled(x, a, b, model.forecasts(x, origins(a, b), min(steps, b - a)))
+
+
 def evaluate(model: Forecaster, x: Floats, period: int, steps: int, level: float) -> Result:
     """Forecast what follows x, with intervals from the validation part and scores from the test part.
 
@@ -157,8 +168,8 @@ def evaluate(model: Forecaster, x: Floats, period: int, steps: int, level: float
     """
     L, longest = len(x), max(steps, period)
     # no error is known beyond the end of a part
-    a, b = (int(end) for end in np.cumsum(shares(L))[:2])
-    validation = rolled(x, a, b, model.forecasts(x, origins(a, b), min(steps, b - a)))
+    b = L - shares(L)[2]
+    validation = validation_errors(model, x, steps)
     test = rolled(x, b, L, model.forecasts(x, origins(b, L), min(longest, L - b)))
     lower, upper = intervals(validation.errors, level, steps)
     forecast = model.forecasts(x, np.array([L]), steps)[0]

@@ -26,6 +26,10 @@ def print_forecast(report: dict[str, Any]) -> None:
         how = f"   (from the autocorrelation; confidence {report['period_confidence']:.4f})"
     table.add_row("period N", Text(str(report["period"]) + how))
     table.add_row("model", f"{report['model']}, {report['parameters']:,} parameters, {report['epochs']} epochs")
+    form = "change from the last value" if report["residual"] else "value"
+    form += f", normalised by the last {report['causal_window']}" if report["causal_window"] else ", not normalised"
+    chosen = f"   (of {report['forms_tried']}, by the validation part)" if report["forms_tried"] > 1 else ""
+    table.add_row("foretold", form + chosen)
     covered = "-" if report["coverage"] is None else f"{report['coverage']:.1%}"
     table.add_row("interval", f"{100 * report['level']:.4g}%; of the test part it holds {covered}")
     table.add_row("seconds", f"{report['seconds']:.1f}")
@@ -53,8 +57,8 @@ def better(report: dict[str, Any]) -> str | None:
     ]
     if not lower:
         return None
-    ways = "--no-residual and --causal-window 0 suit a series without a trend; --epochs, --lr and heads= change the fit"
-    return f"{' and '.join(lower)} {'has' if len(lower) == 1 else 'have'} a lower error here. {ways}."
+    ways = "--epochs, --lr and --model-option heads=… change the fit"
+    return f"{' and '.join(lower)} {'has' if len(lower) == 1 else 'have'} a lower error here; {ways}."
 
 
 def _number(x: float | None) -> str:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import qunn
 from hamiltonians import InputError
 from qunn import period_plot
 from qunn.forecast import PICTURES, main
@@ -93,6 +95,37 @@ def test_the_network_beats_repeating(command: Command) -> None:
         assert found[key] < 0.5 * found["baselines"]["persistence"][key]
     expected = 10 + 3 * np.sin(2 * np.pi * np.arange(L, L + N) / N)
     np.testing.assert_allclose(found["forecast"], expected, atol=1.0)
+
+
+def test_what_the_flags_leave_open_the_validation_part_chooses(command: Command) -> None:
+    """The form of the lowest mean error of 1 … N steps there."""
+    errors = {}
+    for residual in (True, False):
+        for window in (2 * N, 0):
+            flags = ["--residual" if residual else "--no-residual", "--causal-window", str(window)]
+            where = f"{residual}{window}"
+            found = command("wave.csv", "--json", *FAST, *flags, "--out", where).report
+            assert (found["residual"], found["causal_window"], found["forms_tried"]) == (residual, window, 1)
+            x, train = np.loadtxt("wave.csv", skiprows=1), slice(0, 72)
+            mean, spread = x[train].mean(), x[train].std()
+            model = qunn.load(f"{where}/best.safetensors")
+            off = []
+            for t in range(72, 96):  # every origin of the validation part, from the 4N values before
+                past = torch.tensor((x[t - 4 * N : t] - mean) / spread, dtype=torch.float32)[:, None]
+                made, state = [], None
+                for _ in range(N):
+                    output, state = model(past, state)
+                    past = output[-1:]
+                    made.append(past.item() * spread + mean)
+                off += [abs(made[h] - x[t + h]) for h in range(N) if t + h < 96]
+            errors[residual, window] = np.mean(off)
+    found = command("wave.csv", "--json", *FAST, "--out", "all").report
+    best = min(errors, key=lambda form: errors[form])
+    assert (found["residual"], found["causal_window"], found["forms_tried"]) == (*best, 4)
+    again = command("wave.csv", "--json", *FAST, "--out", "all", "--resume").report
+    assert again["forecast"] == found["forecast"]
+    half = command("wave.csv", "--json", *FAST, "--causal-window", "0").report
+    assert (half["forms_tried"], half["causal_window"]) == (2, 0)
 
 
 def test_the_page_has_the_same_numbers(command: Command) -> None:
@@ -255,7 +288,9 @@ def test_nothing_of_the_test_part_reaches_training_or_intervals(command: Command
     found = {}
     for name in ("wave", "changed"):
         report = command(f"{name}.csv", *FAST, "--json", "--out", name).report
-        lines = [json.loads(line) for line in Path(name, "metrics.jsonl").read_text().splitlines()]
+        logs = sorted(Path(name).rglob("metrics.jsonl"))
+        assert len(logs) == 4
+        lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
         losses = [(line["train_loss"], line["validation_loss"]) for line in lines]
         widths = np.subtract(report["upper"], report["lower"])
         found[name] = (report["period"], report["period_confidence"], losses, widths.round(9).tolist())
@@ -361,7 +396,7 @@ def test_a_training_goes_on_after_ctrl_c(command: Command) -> None:
         text=True,
         env=environment,
     )
-    log, deadline = Path("parts/metrics.jsonl"), time.monotonic() + 100
+    log, deadline = Path("parts/form-2/metrics.jsonl"), time.monotonic() + 100
     while not (log.exists() and log.read_text().count("\n") >= 3):
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
@@ -411,6 +446,6 @@ def test_the_plan_says_what_was_trained(command: Command) -> None:
 
 def test_a_forecast_that_loses_says_what_to_try() -> None:
     report = {"mase": 0.5, "mase_n_step": 1.0, "baselines": {"seasonal-naive": {"mase": 1.0, "mase_n_step": 0.9}}}
-    assert "seasonal-naive has a lower error here. --no-residual" in str(better(report))
+    assert "seasonal-naive has a lower error here; --epochs" in str(better(report))
     assert better(report | {"mase_n_step": 0.8}) is None
     assert better(report | {"mase": None, "mase_n_step": None}) is None

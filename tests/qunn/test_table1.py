@@ -72,8 +72,9 @@ def test_as_built_a_layer_of_every_depth() -> None:
         "CW-RNN": (1, 1),
         "QUNN": None,
     }
+    assert {L: len(pairs) for L, pairs in found.pop("QUNN").layers.items()} == {2: 1, 3: 1, 4: 1}  # the whole network
     for measured in found.values():
-        assert tuple(measured.layers) == DEPTHS[1:] if measured.each is None else DEPTHS
+        assert tuple(measured.layers) == DEPTHS
         assert [len(pairs) for pairs in measured.layers.values()] == list(DEPTHS)
 
 
