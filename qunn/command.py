@@ -82,6 +82,16 @@ def limit_threads(threads: int | None) -> None:
     threadpool_limits(threads)
 
 
+def limit_torch_threads(threads: int | None) -> None:
+    """Bound torch's threads too, for a command that computes with it."""
+    if threads is None:
+        return
+    import torch
+
+    limit_threads(threads)
+    torch.set_num_threads(min(threads, os.cpu_count() or 1))
+
+
 def run(command: click.Command, module: str) -> NoReturn:
     """Run a command line, `python -m module`, and leave with its exit status.
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hamiltonians.errors import InputError, must_be
-from qunn.command import CHECK_FAILED, INTERRUPTED, LateProgress, common_options, limit_threads, run
+from qunn.command import CHECK_FAILED, INTERRUPTED, LateProgress, common_options, limit_torch_threads, run
 from qunn.options import checked, parsed
 
 if TYPE_CHECKING:
@@ -88,11 +88,7 @@ def main(**given: Any) -> int:
     x = series.values
     _check_values(series)
     period, confidence = _period(given, x)
-    if given["threads"] is not None:
-        import torch
-
-        limit_threads(given["threads"])
-        torch.set_num_threads(min(given["threads"], os.cpu_count() or 1))
+    limit_torch_threads(given["threads"])
     work = _work(given, series, period)
     progress = LateProgress(given["quiet"])
     try:

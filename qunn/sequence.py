@@ -345,6 +345,13 @@ def check_flag(name: str, value: Any) -> None:
         raise must_be(name, "True or False", value)
 
 
+def check_residual(residual: Any, last: bool, input_size: int, output_size: int) -> None:
+    """Refuse to foretell changes where outputs do not stand beside inputs of their size."""
+    check_flag("residual", residual)
+    if residual and (last or output_size != input_size):
+        raise must_be("residual", "False where outputs are not as large as inputs, or only the last is read", residual)
+
+
 def check_step(h: Any, name: str = "h") -> None:
     """Refuse a step h that is not a positive finite number."""
     if isinstance(h, bool) or not isinstance(h, int | float) or not 0 < h < float("inf"):

@@ -137,12 +137,10 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> An
 
 def _build(metadata: dict[str, str], path: str) -> nn.Module:
     name = metadata["class"]
-    if name not in CLASSES:
-        raise must_be("class", one_of(CLASSES), name)
+    kind = _class("class", name, CLASSES)
     dtype = _DTYPES.get(metadata["dtype"])
     if dtype is None:
         raise must_be("dtype", one_of(_DTYPES), metadata["dtype"])
-    kind: type[Savable] = getattr(import_module(CLASSES[name]), name)
     arguments = _object(metadata, "arguments", path)
     try:
         return kind.from_config(arguments, dtype)
@@ -164,11 +162,14 @@ def from_description(what: str, found: dict[str, Any], allowed: Iterable[str], d
     ------
     InputError : another class; `what` names the argument.
     """
-    name = found["class"]
+    return _class(what, found["class"], allowed).from_config(found["arguments"], dtype)
+
+
+def _class(what: str, name: str, allowed: Iterable[str]) -> type[Savable]:
     if name not in allowed:
         raise must_be(what, one_of(allowed), name)
     kind: type[Savable] = getattr(import_module(CLASSES[name]), name)
-    return kind.from_config(found["arguments"], dtype)
+    return kind
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor], path: str) -> None:

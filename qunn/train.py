@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, final
 import click
 
 from hamiltonians.errors import InputError, must_be
-from qunn.command import BAD_INPUT, CHECK_FAILED, INTERRUPTED, LateProgress, Size, common_options, limit_threads, run
+from qunn.command import (
+    BAD_INPUT,
+    CHECK_FAILED,
+    INTERRUPTED,
+    LateProgress,
+    Size,
+    common_options,
+    limit_torch_threads,
+    run,
+)
 from qunn.options import checked, parsed
 from qunn.tasks import TASKS, task, task_options
 from qunn.training.models import MODELS, OWN_SIZES, model_options
@@ -108,7 +117,7 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
     out = Path(given["out"])
     before = _read_plan(out) if given["resume"] else None
     plan = _plan(given, spoken, before)
-    _limit_threads(given["threads"])
+    limit_torch_threads(given["threads"])
     from hamiltonians.memory import memory_limit
     from qunn.training.loop import close, make_fabric, train
     from qunn.training.room import new_model, require_period, require_room, with_period
@@ -142,14 +151,6 @@ def _train(given: dict[str, Any], spoken: set[str]) -> int:
         _finish(given, out, replace(plan, settings=settings), data, outcomes)
     close(fabric)
     return CHECK_FAILED if any(o.stopped == "diverged" for o in outcomes) else 0
-
-
-def _limit_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        limit_threads(threads)
-        torch.set_num_threads(min(threads, os.cpu_count() or 1))
 
 
 # --- what was asked for, and what the folder says ---

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from hamiltonians.errors import must_be
 from qunn.networks.torch_rnn import TorchRNN
 from qunn.quantum.network import QUNN
-from qunn.sequence import RecurrentLayer, SequenceModule, check_flag, check_size
+from qunn.sequence import RecurrentLayer, SequenceModule, check_flag, check_residual, check_size
 from qunn.storage import CLASSES, Savable, described, from_description
 
 Core = SequenceModule | TorchRNN | QUNN
@@ -50,7 +50,7 @@ class Readout(Savable):
             raise must_be("core", "a sequence module of this project, a QUNN or a TorchRNN", type(core).__name__)
         check_size("output_size", output_size)
         check_flag("last", last)
-        check_flag("residual", residual)
+        check_residual(residual, last, core.input_size, output_size)
         self.core = core
         self.last = last
         self.residual = residual
@@ -59,10 +59,6 @@ class Readout(Savable):
         self.complex = kind.is_complex
         features = core.output_size * (2 if self.complex else 1)
         self.input_size, self.output_size = core.input_size, output_size
-        if residual and (last or core.input_size != output_size):
-            raise must_be(
-                "residual", "False where outputs are not as large as inputs, or only the last is read", residual
-            )
         self.linear = nn.Linear(features, output_size, device=device, dtype=(dtype or kind).to_real())
 
     def forward(self, input: Any, h_0: Any = None) -> tuple[Any, Any]:
@@ -90,10 +86,8 @@ class Readout(Savable):
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments; the core's class and arguments nested in them."""
-        return {"core": described(self.core), **self._own()}
-
-    def _own(self) -> dict[str, Any]:
-        return {"output_size": self.output_size, "last": self.last, "residual": self.residual}
+        own = {"output_size": self.output_size, "last": self.last, "residual": self.residual}
+        return {"core": described(self.core)} | own
 
     @classmethod
     def from_config(cls, arguments: dict[str, Any], dtype: torch.dtype) -> Self:

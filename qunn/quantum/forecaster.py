@@ -14,7 +14,7 @@ from qunn.quantum.encoders import make_encoder
 from qunn.quantum.generation import generated
 from qunn.quantum.history import QUNNState
 from qunn.quantum.network import QUNN
-from qunn.sequence import check_flag, check_size
+from qunn.sequence import check_flag, check_residual, check_size
 from qunn.storage import Savable
 
 
@@ -70,15 +70,12 @@ class QUNNForecaster(Savable, Monitored):
         check_size("size", size)
         if check_dtype(dtype).is_complex:
             raise must_be("dtype", "real", dtype)
-        for name, flag in (("residual", residual), ("last", last), ("batch_first", batch_first)):
+        for name, flag in (("last", last), ("batch_first", batch_first)):
             check_flag(name, flag)
         self.input_size = input_size
         self.output_size = input_size if output_size is None else output_size
         check_size("output_size", self.output_size)
-        if residual and (last or self.output_size != input_size):
-            raise must_be(
-                "residual", "False where outputs are not as large as inputs, or only the last is read", residual
-            )
+        check_residual(residual, last, input_size, self.output_size)
         self.encoding, self.residual, self.last, self.batch_first = encoding, residual, last, batch_first
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         self.encoders = nn.ModuleList(make_encoder(encoding, input_size, size, **where) for _ in range(heads))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hamiltonians.errors import InputError, must_be
-from qunn.command import CHECK_FAILED, common_options, limit_threads, run
+from qunn.command import CHECK_FAILED, common_options, limit_torch_threads, run
 
 if TYPE_CHECKING:
     from qunn.stability.verdict import StabilityReport
@@ -47,9 +47,7 @@ def main(context: click.Context, /, **given: Any) -> int:
     """
     import torch
 
-    limit_threads(given["threads"])
-    if given["threads"] is not None:
-        torch.set_num_threads(given["threads"])
+    limit_torch_threads(given["threads"])
     from qunn.stability.verdict import report
 
     torch.manual_seed(given["seed"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qunn.command import common_options, limit_threads, run
+from qunn.command import common_options, limit_torch_threads, run
 
 if TYPE_CHECKING:
     from qunn.table1.comparison import Measured
@@ -40,9 +40,7 @@ def main(**given: Any) -> int:
     """
     import torch
 
-    limit_threads(given["threads"])
-    if given["threads"] is not None:
-        torch.set_num_threads(given["threads"])
+    limit_torch_threads(given["threads"])
     from qunn.table1.comparison import PRINTED, table3
     from qunn.table1.orders import table1
 

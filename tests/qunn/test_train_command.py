@@ -458,7 +458,7 @@ def test_help_loads_no_torch() -> None:
 
 def test_threads_are_bounded(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []  # other tests keep their threads
-    monkeypatch.setattr("qunn.train.limit_threads", told.append)
+    monkeypatch.setattr("qunn.command.limit_threads", told.append)
     monkeypatch.setattr(torch, "set_num_threads", told.append)
     found = command(*SMALL, "--epochs", "1", "--threads", "1", "--out", str(tmp_path / "run"), "--quiet")
     assert (found.status, found.err, told) == (0, "", [1, 1])
