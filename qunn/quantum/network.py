@@ -168,7 +168,7 @@ class QUNN(Savable, Monitored):
         """`(input, state) -> (output, state)`; see the class."""
         if isinstance(input, PackedSequence):
             return self._packed(input, state)
-        Y, batched = self._checked(input)
+        Y, batched = self.as_batch(input)
         past = History(Y, self._state(state, Y, batched), self.history, self.period)
         output, after = self._run(past), past.after()
         if not batched:
@@ -215,7 +215,7 @@ class QUNN(Savable, Monitored):
         past = self._cast(past, "history")
         return QUNNState(past if past.is_complex() else past.to(Y.dtype), position)
 
-    def _checked(self, input: Any) -> tuple[Tensor, bool]:
+    def as_batch(self, input: Any) -> tuple[Tensor, bool]:
         """The input as [B, T, d], and whether it had a batch dimension."""
         if not isinstance(input, Tensor):
             raise must_be("input", "a tensor or a PackedSequence", type(input).__name__)
@@ -361,6 +361,10 @@ class QUNN(Savable, Monitored):
         history [m, d] : the inputs up to Y_l, which is the last of them; what lies before them is 0, and with
         history="block" what lies before l's block.
         """
+        return self._matrices(self.lags(history, l), l)
+
+    def lags(self, history: Tensor, l: int) -> list[Tensor]:  # noqa: E741
+        """Y_l, Y_{l-1}, … Y_{l-L}, each [d], as the layers at time l see them; arguments as for `layer_matrices`."""
         check_size("l", l)
         if not isinstance(history, Tensor) or history.dim() != 2 or not len(history):
             raise must_be("history", f"of shape (m, {self.input_size}) with Y_l as its last row", _shape(history))
@@ -369,7 +373,7 @@ class QUNN(Savable, Monitored):
         before = Y.new_zeros(1, self.num_layers + 1 - Y.shape[1], self.input_size)
         state = QUNNState(torch.cat([before, Y[:, :-1]], 1), position)
         past = History(Y[:, -1:], state, self.history, self.period)
-        return self._matrices([past.lag(k)[0, 0] for k in range(self.num_layers + 1)], l)
+        return [past.lag(k)[0, 0] for k in range(self.num_layers + 1)]
 
     def generators(self, history: Tensor, l: int) -> dense.Generators:  # noqa: E741
         """The anti-Hermitian and the Hermitian part of every D^k W^k, each [L, dN, dN]; arguments as above."""
