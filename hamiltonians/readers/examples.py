@@ -9,6 +9,9 @@ import hamiltonians
 from hamiltonians.machine import TuringMachine
 from hamiltonians.readers import detect_format, load_machine
 
+#: of files that are no machines: a text, series, circuits, models
+_OTHERS = (".md", ".csv", ".qasm", ".safetensors")
+
 
 @dataclass(frozen=True)
 class Example:
@@ -28,5 +31,5 @@ def examples_folder() -> Path:
 
 def examples() -> list[Example]:
     """All example machines, by name."""
-    paths = sorted(p for p in examples_folder().iterdir() if p.suffix not in (".md", ".csv"))
+    paths = sorted(p for p in examples_folder().iterdir() if p.suffix not in _OTHERS)
     return [Example(p, detect_format(p.read_text(encoding="utf-8")), load_machine(p)) for p in paths]

@@ -109,6 +109,7 @@ def test_bounds_with_cheap_norms(rng: np.random.Generator, formula: str, monkeyp
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("formula", FORMULA_NAMES)
 def test_bounds_on_six_qubits(rng: np.random.Generator, formula: str) -> None:
     layer = random_layer(rng, 5, 8, False, size=1.2)
@@ -117,6 +118,7 @@ def test_bounds_on_six_qubits(rng: np.random.Generator, formula: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("terms", ["pauli", "natural"])
 def test_many_errors_lie_under_their_bounds(rng: np.random.Generator, terms: str) -> None:
     for i in range(150):

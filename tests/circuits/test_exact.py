@@ -84,6 +84,7 @@ def test_subspace_is_the_dense_exponential(seed: int, preparation: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("d", "N"), [(d, N) for d in range(1, 65) for N in range(1, 65) if d * N <= 64])
 def test_every_size_to_64(d: int, N: int) -> None:
     rng = np.random.default_rng([d, N])
