@@ -327,7 +327,7 @@ class Backend:
         if self.method == "stabilizer":
             return _clifford(circuit), list(range(circuit.num_qubits))
         if self.noise is None:
-            return _lowering(circuit.num_qubits).run(circuit), list(range(circuit.num_qubits))
+            return _lowering(circuit.num_qubits, self.method).run(circuit), list(range(circuit.num_qubits))
         return self._on_noisy_gates(circuit)
 
     @cached_property
@@ -356,13 +356,13 @@ class Backend:
 
 
 @cache
-def _lowering(n: int) -> PassManager:
-    """Circuits of n qubits to gates that Aer runs, exactly: level 0.
+def _lowering(n: int, method: str) -> PassManager:
+    """Circuits of n qubits to gates that Aer's method runs, exactly: level 0.
 
     A target of its own, for Aer's allows no more qubits than a state vector has room for, whatever the method, and its
     multiplexer crashes the process on real matrices: that is taken apart. Kept, for making it takes longer than using.
     """
-    aer = AerSimulator().target
+    aer = AerSimulator(method=method).target
     target = Target(num_qubits=n)
     for name in aer.operation_names:
         if name != "multiplexer":

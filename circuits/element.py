@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from circuits.layer import Layer, as_numpy, layers
 from circuits.registers import Registers
+from hamiltonians.errors import must_be
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,10 +54,19 @@ class Element:
 
 
 def element(model: QUNN, Y: Tensor, l: int) -> Element:  # noqa: E741
-    """Time l of the sequence Y_1, Y_2, … [T, d], T ≥ l."""
+    """Time l of the sequence Y_1, Y_2, … [T, d], T ≥ l.
+
+    Raises
+    ------
+    InputError : numbers so large that the products in a layer, or K^0, are not finite.
+    """
     found = layers(model, Y[:l], l)
     first = found[0]
     K = np.outer(first.Y, first.c).reshape(-1)
     if model.mode == "literal":  # the unitary mode has no activations
         K = as_numpy(model.activations[0](torch.from_numpy(K)))
+    with np.errstate(over="ignore", invalid="ignore"):  # a norm overflows where a product of two entries does
+        norms = [np.linalg.norm(v) for v in (K, *(layer.spanning for layer in found))]
+    if not np.isfinite(norms).all():
+        raise must_be("input", f"so small that all layers are finite at l = {l}", float(np.abs(first.Y).max()))
     return Element(found, K, as_numpy(model.clock.vector(l + 1, read=True)))

@@ -19,6 +19,7 @@ import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from circuits.element import Element
 from circuits.encoding import encoded
@@ -67,16 +68,15 @@ def _hop(R: Array, i: int, j: int) -> Array:
 
 
 def gradient(
-    circuit: QUNNCircuit, elements: Sequence[Element], positions: Sequence[int], by_output: Array
+    circuit: QUNNCircuit, elements: Sequence[Element], positions: Sequence[int], p2: Sequence[float], by_output: Array
 ) -> tuple[Array, Array]:
     """The gradient of a real function of the read-outs with respect to p1 [N] and p2 [N].
 
     by_output [M, d] : its gradient with respect to every read-out; of complex ones ∂/∂Re + i ∂/∂Im, as torch has it.
-    positions [M] : l of every element.
+    positions [M] : l of every element. p2 [N] : with which the elements were made.
     """
     N = circuit.model.period
     total = np.zeros((2, N))
-    p2 = circuit.model.p2.detach().tolist()
     runs = Runs(circuit.backend)
     for at, l, slope in zip(elements, positions, by_output, strict=True):  # noqa: E741
         if at.empty or not slope.any() or not at.read.any():
@@ -108,12 +108,14 @@ class _Adjoint(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, p1: Tensor, p2: Tensor, output: Tensor, circuit: QUNNCircuit, input: Tensor) -> Tensor:
-        """The output that was found already."""
+        """The output that was found already; its elements are kept, since parameters may change until `backward`."""
         ctx.circuit, ctx.input = circuit, input
+        ctx.elements, ctx.p2 = circuit.elements(circuit.model.as_batch(input)[0]), p2.tolist()
         ctx.like = p1, p2
         return output.clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *by_output: Tensor) -> tuple[Tensor | None, ...]:
         """By circuits, see `gradient`."""
         circuit: QUNNCircuit = ctx.circuit
@@ -125,13 +127,18 @@ class _Adjoint(torch.autograd.Function):
             slope = slope.transpose(0, 1)
         positions = list(range(1, Y.shape[1] + 1)) * len(Y)
         numbers = slope.reshape(-1, slope.shape[-1]).detach().cpu().numpy()
-        found = gradient(circuit, circuit.elements(Y), positions, numbers)
+        found = gradient(circuit, ctx.elements, positions, ctx.p2, numbers)
         return *(torch.from_numpy(g).to(like) for g, like in zip(found, ctx.like, strict=True)), None, None, None
 
 
 def with_gradient(circuit: QUNNCircuit, input: Tensor, output: Tensor) -> Tensor:
-    """The output of a unitary model's circuits, attached to the graph of `model.p1` and `model.p2`."""
+    """The output of a unitary model's circuits, attached to the graph of `model.p1` and `model.p2`.
+
+    First derivatives only: a gradient of the gradient would lack what comes through the circuits.
+    """
     model = circuit.model
+    if not (model.p1.requires_grad or model.p2.requires_grad):
+        return output
     found: Tensor = _Adjoint.apply(  # type: ignore[no-untyped-call]
         model.p1, model.p2, output, circuit, input.detach()
     )

@@ -21,6 +21,7 @@ from circuits.readout import interferometer, overlaps, shots_needed
 from circuits.registers import Registers
 from circuits.runs import Runs
 from hamiltonians.errors import InputError, must_be, one_of
+from hamiltonians.memory import require_memory
 from qunn import QUNN
 from qunn.sequence import check_finite, check_size
 
@@ -147,7 +148,17 @@ class QUNNCircuit:
         return circuit
 
     def elements(self, Y: Tensor) -> list[Element]:
-        """Every time of every sequence [B, T, d], in that order [B * T]."""
+        """Every time of every sequence [B, T, d], in that order [B * T].
+
+        Raises
+        ------
+        MemoryEstimateError : before allocation: a layer holds A, and four vectors and the frame that they span.
+        InputError : see `circuits.element.element`.
+        """
+        B, T, d = Y.shape
+        vectors = 9 * B * T * self.model.num_layers
+        cost = vectors * d * self.model.period * (16 if Y.is_complex() else 8)
+        require_memory(cost, f"{vectors} vectors of {d * self.model.period} rows", "a shorter input needs less")
         with torch.no_grad():
             return [element(self.model, row, l) for row in Y for l in range(1, Y.shape[1] + 1)]  # noqa: E741
 
@@ -163,7 +174,13 @@ class QUNNCircuit:
         """Shots a circuit after which `sigmas` standard deviations of every output are at most `error`.
 
         Of a unitary model on this input, [T, d] or [B, T, d]; see `circuits.readout.shots_needed`.
+
+        Raises
+        ------
+        InputError : a literal model, whose deviation also depends on its layers; an error that is not positive.
         """
+        if self.model.mode != "unitary":
+            raise must_be("model", 'of mode="unitary"', self.model.mode)
         elements = self.elements(self.model.as_batch(input)[0])
         scale = max(float(np.linalg.norm(e.K) * np.linalg.norm(e.read)) for e in elements)
         return shots_needed(error, self.model.input_size, scale, sigmas)
@@ -174,7 +191,13 @@ class QUNNCircuit:
         """What `model(input)[0]` is, by circuits: of [T, d] or a batch of such, shaped as the input.
 
         shots : None for the exact state, where a unitary model with an exact synthesis also has gradients with respect
-            to p1 and p2 (see `circuits.gradient`); else the shots a circuit, with signs told by an ancilla.
+            to p1 and p2 (see `circuits.gradient`), and none with respect to the input or a learned clock; else the
+            shots a circuit, with signs told by an ancilla.
+
+        Raises
+        ------
+        InputError : what `model(input)` refuses, a batch of no sequences, shots below 1.
+        MemoryEstimateError, SimulationError : see `elements` and `circuits.backends`.
         """
         output = self.evaluate(input, shots).output
         if shots is None and self.model.mode == "unitary" and self.synthesis in EXACT and torch.is_grad_enabled():
@@ -188,6 +211,8 @@ class QUNNCircuit:
         Y, batched = self.model.as_batch(input)
         if shots is not None:
             check_size("shots", shots)
+        if not len(Y):
+            raise must_be("input", "at least one sequence", tuple(input.shape))
         self._input = Y[0].detach()
         elements, runs = self.elements(Y.detach()), Runs(self.backend)
         success, hidden = np.ones(len(elements)), None

@@ -29,15 +29,9 @@ def console() -> Console:
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100, highlight=False)
 
 
-def print_report(report: Report) -> None:
-    """Everything in the report, its certificate, and the verdict."""
-    out = console()
-    for title, rows in (
-        ("Machine", _machine(report)),
-        ("Clock Hamiltonian", _hamiltonian(report)),
-        ("Ground state", _ground(report)),
-        ("Gap", _gap(report)),
-    ):
+def print_sections(out: Console, *sections: tuple[str, list[tuple[str, str]]]) -> None:
+    """Each a title over rows of a name and a value."""
+    for title, rows in sections:
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
@@ -46,6 +40,18 @@ def print_report(report: Report) -> None:
         out.print(Text(title, style="bold"))
         out.print(table)
         out.print()
+
+
+def print_report(report: Report) -> None:
+    """Everything in the report, its certificate, and the verdict."""
+    out = console()
+    print_sections(
+        out,
+        ("Machine", _machine(report)),
+        ("Clock Hamiltonian", _hamiltonian(report)),
+        ("Ground state", _ground(report)),
+        ("Gap", _gap(report)),
+    )
     out.print(Text("Certificate", style="bold"))
     out.print(_certificate(report.checks))
     verdict = Text("verified", style="bold green") if report.verified else Text("NOT VERIFIED", style="bold red")

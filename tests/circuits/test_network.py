@@ -9,7 +9,7 @@ import torch
 
 from circuits import QUNNCircuit, backend
 from circuits.layer import layers
-from hamiltonians import InputError
+from hamiltonians import InputError, MemoryEstimateError
 from qunn import QUNN, CausallyNormalised, QUNNForecaster
 
 EXACT = 1e-10  # complex128: some 10^4 gates of 2^-53 each stay far below
@@ -234,3 +234,32 @@ def test_bad_models():
         QUNNCircuit(built(2, 2)).run(sequence(3, 2, 1), shots=0)
     with pytest.raises(InputError, match="`l` must be at most 3"):
         QUNNCircuit(built(2, 2)).circuit(4, sequence(3, 2, 1))
+
+
+def test_the_gradient_is_that_of_the_parameters_that_ran():
+    """As torch has it: changing them before `backward` changes nothing; and no second derivative is made up."""
+    Y, found = sequence(5, 2, 0), []
+    for changed in (False, True):
+        model = built(2, 3)
+        output = QUNNCircuit(model, backend=backend(device="CPU")).run(Y)
+        if changed:
+            with torch.no_grad():
+                model.p1_logit.add_(1.0)
+        found.append(torch.autograd.grad(output.pow(2).sum(), model.p2_logit, create_graph=True)[0])
+    assert torch.equal(*found)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        found[0].sum().backward()
+
+
+def test_what_cannot_be_run(monkeypatch):
+    Y, on = sequence(5, 2, 0), backend(device="CPU")
+    with pytest.raises(InputError, match="at least one sequence"):
+        QUNNCircuit(built(2, 3), backend=on).run(Y[None][:0])
+    for mode in ("unitary", "literal"):
+        with pytest.raises(InputError, match="all layers are finite"):
+            QUNNCircuit(built(2, 3, mode=mode, activations=("identity",) * 3), "unitary", backend=on).run(1e160 * Y)
+    with pytest.raises(InputError, match='mode="unitary"'):
+        QUNNCircuit(built(2, 3, mode="literal"), backend=on).shots_needed(0.1, Y)
+    monkeypatch.setattr("hamiltonians.memory.available_memory", lambda: 1000)
+    with pytest.raises(MemoryEstimateError, match="vectors of 6 rows"):
+        QUNNCircuit(built(2, 3), backend=on).run(Y)
