@@ -10,13 +10,15 @@ from types import ModuleType
 
 import pytest
 
+import circuits
+import circuits.clock
 import hamiltonians
 import qunn
 
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("package", [hamiltonians, qunn])
+@pytest.mark.parametrize("package", [hamiltonians, qunn, circuits, circuits.clock])
 def test_public_names_are_there_and_shadow_no_submodule(package):
     """`__all__` resolves, and no submodule bears the name of an exported function."""
     exported = [name for name in package.__all__ if not isinstance(getattr(package, name), ModuleType)]
@@ -29,7 +31,8 @@ def test_public_names_are_there_and_shadow_no_submodule(package):
 
 
 def test_importing_is_light():
-    code = "import sys, hamiltonians, qunn; print(sorted({'numpy', 'scipy', 'numba', 'torch'} & set(sys.modules)))"
+    heavy = "{'numpy', 'scipy', 'numba', 'torch', 'qiskit'}"
+    code = f"import sys, hamiltonians, qunn, circuits; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
