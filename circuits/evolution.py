@@ -8,6 +8,7 @@ neighbours sharing what they can: no high-level evolution gate is left in the ci
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import groupby
 from numbers import Integral
 from typing import Any, Final, final
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit, QuantumRegister
 from qiskit.quantum_info import SparsePauliOp
 
+from circuits.diagonals import Diagonals
 from circuits.exact import subspace, unitary
 from circuits.formulas import FORMULAS, Stage, drawn, exponentials, stages
 from circuits.layer import Layer
@@ -133,6 +135,7 @@ class _PauliParts(_Parts):
         changes = x.sum(1) + (x & z).sum(1)
         self._gates = int((2 * changes + 2 * (x | z).sum(1)).max(initial=0))
         self._x, self._z = x.tolist(), z.tolist()
+        self._diagonals = Diagonals(x, z)
 
     @property
     def weights(self) -> Array:
@@ -144,8 +147,15 @@ class _PauliParts(_Parts):
 
     def append(self, circuit: QuantumCircuit, plan: list[Stage]) -> None:
         ladder = _Ladder(circuit, self._controlled)
-        for index, t in plan:
-            ladder.rotate(self._x[index], self._z[index], t * self._c[index])
+        for _, commuting in groupby(plan, lambda stage: self._diagonals.group[stage[0]]):
+            together = list(commuting)
+            angles = [t * self._c[index] for index, t in together]
+            if not self._controlled and self._diagonals.cheaper(together[0][0], len(together)):
+                ladder.close()
+                self._diagonals.append(circuit, [index for index, _ in together], angles)
+                continue
+            for (index, _), angle in zip(together, angles, strict=True):
+                ladder.rotate(self._x[index], self._z[index], angle)
         ladder.close()
 
 

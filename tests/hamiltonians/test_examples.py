@@ -14,7 +14,7 @@ from hamiltonians.readers import detect_format, load_machine
 from hamiltonians.trajectory import Configuration
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FILES = sorted(path.name for path in EXAMPLES.iterdir() if path.suffix not in (".md", ".csv"))
+FILES = sorted(path.name for path in EXAMPLES.iterdir() if path.suffix not in (".md", ".csv", ".qasm", ".safetensors"))
 
 
 def readme_rows() -> dict[str, list[str]]:
