@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
-from circuits.sweeps import rotation
+from circuits.sweeps import rotation, signed_sums
 
 Array = NDArray[Any]
 
@@ -63,16 +63,6 @@ class Diagonals:
             around.sdg(p)
         around.h(p)
         circuit.compose(around, range(self._n), inplace=True)
-        for gate in rotation("z", _signed_sums(table), p, others):
+        for gate in rotation("z", signed_sums(table), p, others):
             gate.append_to(circuit)
         circuit.compose(around.inverse(), range(self._n), inplace=True)
-
-
-def _signed_sums(table: Array) -> Array:
-    """Σ_u table[u] (-1)^(u·v) for every v, the Walsh-Hadamard transform."""
-    sums, step = table, 1
-    while step < len(sums):
-        pairs = sums.reshape(-1, 2, step)
-        sums = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], 1).reshape(-1)
-        step *= 2
-    return sums

@@ -15,10 +15,11 @@ from circuits.clock.history_circuit import history
 from circuits.clock.time_evolution import evolution
 from circuits.cost import resources
 from circuits.formulas import FORMULAS
-from circuits.run_report import Check, ErrorPoint, RunReport
+from circuits.run_report import ErrorPoint, RunReport
 from hamiltonians.clock import ClockHamiltonian
 from hamiltonians.memory import require_memory
 from hamiltonians.progress import Progress, no_progress
+from hamiltonians.report import Check
 
 _REPS: Final = (1, 2, 4, 8, 16)
 _SIGMAS: Final = 5

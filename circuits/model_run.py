@@ -20,10 +20,11 @@ from circuits.evolution import EXACT, TERMS, evolution, weights
 from circuits.formulas import FORMULAS, stages
 from circuits.layer import Layer
 from circuits.readout import deviation
-from circuits.run_report import Check, ErrorPoint, RunReport
+from circuits.run_report import ErrorPoint, RunReport
 from circuits.substitution import CircuitModule, with_circuits
 from hamiltonians.errors import InputError, must_be
 from hamiltonians.progress import Progress, no_progress
+from hamiltonians.report import Check
 from qunn import QUNN
 
 #: for the picture: qubits up to which the whole operator is compared, and Pauli rotations of a formula that is measured
@@ -108,7 +109,7 @@ def run_model(ask: ModelRun, progress: Progress = no_progress) -> tuple[RunRepor
     difference = (found - truth).abs().max().item()
     last, at = parts[-1], _last_element(parts[-1])
     progress("resources", 0, None)
-    bound = _formula_bound(ask, at) if last.circuit.model.mode == "unitary" else None
+    bound = _formula_bound(ask, at, last.circuit.model.step) if last.circuit.model.mode == "unitary" else None
     tolerance = _tolerance(ask, parts, truth.abs().max().item(), progress)
     circuit = last.circuit
     success = min(float(e.success.min()) for e in last.evaluations)
@@ -168,16 +169,11 @@ def _last_element(part: CircuitModule) -> Element:
     raise InputError("`input` must hold an element that is not zero: no state encodes any of it", "input")
 
 
-def _formula_bound(ask: ModelRun, at: Element, h: float | None = None) -> float | None:
+def _formula_bound(ask: ModelRun, at: Element, h: float) -> float | None:
     """The bound on the operator-norm error of all layers; None for qdrift, whose bound is that of an average."""
     if ask.synthesis == "qdrift":
         return None
-    step = _step(ask.model) if h is None else h
-    return sum(trotter_bound(layer, step, ask.synthesis, terms=ask.terms, reps=ask.reps) for layer in at.layers)
-
-
-def _step(model: nn.Module) -> float:
-    return next(part.step for part in model.modules() if isinstance(part, QUNN))
+    return sum(trotter_bound(layer, h, ask.synthesis, terms=ask.terms, reps=ask.reps) for layer in at.layers)
 
 
 def _tolerance(ask: ModelRun, parts: list[CircuitModule], largest: float, progress: Progress) -> float | None:
@@ -198,7 +194,7 @@ def _tolerance(ask: ModelRun, parts: list[CircuitModule], largest: float, progre
     for i, at in enumerate(elements):
         progress("bounds", i, len(elements))
         scale = float(np.linalg.norm(at.K) * np.linalg.norm(at.read))
-        bound = _formula_bound(ask, at)
+        bound = _formula_bound(ask, at, part.circuit.model.step)
         assert bound is not None
         allowed = scale * bound
         if ask.shots is not None:
@@ -216,10 +212,10 @@ def _errors(layer: Layer, h: float, progress: Progress) -> list[ErrorPoint]:
     """Error and bound of every formula at several reps, for the picture; none that would take minutes."""
     points: list[ErrorPoint] = []
     cases = [(kind, formula, reps) for kind in TERMS for formula in FORMULAS for reps in _REPS]
+    counts = {kind: len(weights(layer, kind)) for kind in TERMS} if layer.registers.qubits <= _SMALL else {}
     for i, (kind, formula, reps) in enumerate(cases):
         progress("errors", i, len(cases))
-        count = len(weights(layer, kind))
-        if layer.registers.qubits > _SMALL or (kind == "pauli" and len(stages(formula, count, reps)) > _ROTATIONS):
+        if not counts or (kind == "pauli" and len(stages(formula, counts[kind], reps)) > _ROTATIONS):
             continue
         options: dict[str, Any] = {"terms": kind, "reps": reps}
         measured = error(layer, h, evolution(layer, h, formula, **options))

@@ -6,17 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, final
 
 from circuits.cost import Resources
-
-
-@final
-@dataclass(frozen=True)
-class Check:
-    """One line of the certificate."""
-
-    name: str
-    passed: bool
-    found: float
-    expected: str
+from hamiltonians.report import Check
 
 
 @final

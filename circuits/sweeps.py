@@ -110,14 +110,19 @@ def values(states: Array, qubits: Sequence[int]) -> Array:
 
 def _gray_angles(angles: Array) -> Array:
     """The 2^k angles between the CX gates: θ_j = Σ_i φ_i (-1)^{|j & gray(i)|} solved for φ."""
-    phi = np.array(angles, float)
-    step = 1
-    while step < len(phi):
-        pairs = phi.reshape(-1, 2, step)
-        phi = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], 1).reshape(-1)
-        step *= 2
+    phi = signed_sums(np.array(angles, float))
     i = np.arange(len(phi))
     return phi[i ^ i >> 1] / len(phi)
+
+
+def signed_sums(table: Array) -> Array:
+    """Σ_u table[u] (-1)^(u·v) for every v, the Walsh-Hadamard transform."""
+    sums, step = table, 1
+    while step < len(sums):
+        pairs = sums.reshape(-1, 2, step)
+        sums = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], 1).reshape(-1)
+        step *= 2
+    return sums
 
 
 def rotation(

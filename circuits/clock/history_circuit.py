@@ -12,7 +12,8 @@ from qiskit.circuit.library import RYGate
 from circuits.clock.blocks import append_controlled
 from circuits.clock.encoding import encoding_of
 from circuits.clock.hops import Pairs, hops
-from circuits.clock.natural_terms import prepared, register
+from circuits.clock.natural_terms import register
+from circuits.encoding import prepare
 from hamiltonians.clock import ClockHamiltonian
 from hamiltonians.errors import InputError
 
@@ -43,7 +44,7 @@ def history(H: ClockHamiltonian, x: ArrayLike | None = None, *, encoding: str = 
     first = psi[0] * np.sqrt(H.clock_states)
     _check_norms(psi)
     circuit = register(qubits)
-    circuit.compose(prepared(first / np.linalg.norm(first), qubits), qubits.data, inplace=True)
+    prepare(circuit, first, qubits.data)
     for j, hop in enumerate(hops(H, qubits)):
         angle = float(np.arccos(1 / np.sqrt(H.T + 1 - j)))
         for pairs in hop.pairs:

@@ -16,13 +16,13 @@ from typing import final
 
 import numpy as np
 from qiskit import AncillaRegister, QuantumCircuit, QuantumRegister
-from qiskit.circuit.library import StatePreparation
 from qiskit.quantum_info import SparsePauliOp
 
 from circuits.clock.blocks import Block, Level, append_damping, append_exponential
 from circuits.clock.encoding import Encoding, Pattern, cover, encoding_of
 from circuits.clock.hops import Hop, Hops, Pairs
 from circuits.clock.strings import hop_strings, initial_strings, pattern_strings
+from circuits.encoding import prepare
 from hamiltonians.clock import ClockHamiltonian
 
 
@@ -152,7 +152,9 @@ def _initial(H: ClockHamiltonian, encoding: Encoding) -> Term:
     if len(at) == 1:  # a basis state, up to its phase
         here = int(at[0])
     elif len(at):
-        frame.compose(prepared(H.initial, encoding).inverse(), encoding.data, inplace=True)
+        preparation = QuantumCircuit(encoding.data_qubits)
+        prepare(preparation, H.initial, range(encoding.data_qubits))
+        frame.compose(preparation.inverse(), encoding.data, inplace=True)
     only = np.arange(2**encoding.data_qubits) == here
     phases = Level(1.0, first), Level(-1.0, {**first, **encoding.data_pattern(here)})
     dampings = tuple(Level(1.0, {**first, **p}) for p in cover(~only, encoding.data))
@@ -163,22 +165,6 @@ def _initial(H: ClockHamiltonian, encoding: Encoding) -> Term:
         (Block(frame, dampings),),
         lambda: initial_strings(H, encoding),
     )
-
-
-def prepared(x: np.ndarray[tuple[int], np.dtype[np.float64]], encoding: Encoding) -> QuantumCircuit:
-    """A circuit on the data qubits that prepares a unit vector [d] from |0>, global phase included."""
-    circuit = QuantumCircuit(encoding.data_qubits)
-    at = np.flatnonzero(x)
-    if len(at) == 1:
-        for i in range(encoding.data_qubits):
-            if int(at[0]) >> i & 1:
-                circuit.x(i)
-        circuit.global_phase = float(np.angle(x[at[0]]))
-        return circuit
-    full = np.zeros(2**encoding.data_qubits, complex)
-    full[: len(x)] = x
-    circuit.append(StatePreparation(full), range(encoding.data_qubits))
-    return circuit
 
 
 def _padding(H: ClockHamiltonian, encoding: Encoding) -> Term:
@@ -192,4 +178,4 @@ def _padding(H: ClockHamiltonian, encoding: Encoding) -> Term:
     return Term("padding", encoding, (block,) * bool(levels), (), lambda: pattern_strings(levels, encoding.qubits))
 
 
-__all__ = ["Pattern", "Term", "prepared", "register", "terms"]
+__all__ = ["Pattern", "Term", "register", "terms"]

@@ -20,26 +20,16 @@ from circuits import bounds
 from circuits.bounds import error, error_coefficient, trotter_bound
 from circuits.evolution import evolution, weights
 from circuits.formulas import FORMULAS, drawn
-from circuits.layer import Layer, stacked_layers
+from circuits.layer import Layer
 from circuits.pauli import generator_terms
 from hamiltonians import InputError, MemoryEstimateError
 from hamiltonians.memory import memory_limit
+from tests.systems.layers import random_layer
 
 Array = NDArray[Any]
 
 FORMULA_NAMES = tuple(FORMULAS)
 ROUNDING = 1e-11  # of an error measured through up to 10^5 gates
-
-
-def random_layer(rng: np.random.Generator, d: int, N: int, complex_data: bool, size: float = 1.0) -> Layer:
-    """The second layer of a learned clock, from random asymmetric vectors; those of the data have length `size`."""
-
-    def unit(n: int, imaginary: bool) -> Array:
-        v = rng.normal(size=n) + 1j * rng.normal(size=n) if imaginary else rng.normal(size=n)
-        return v / np.linalg.norm(v)
-
-    Y = [size * unit(d, complex_data) for _ in range(3)]
-    return stacked_layers(Y, [unit(N, False) for _ in range(3)], rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.8))[-1]
 
 
 def literal_generator(layer: Layer) -> Array:

@@ -15,10 +15,11 @@ from qiskit.quantum_info import Operator, SparsePauliOp
 
 from circuits.evolution import SYNTHESES, append_rotation, evolution, weights
 from circuits.formulas import FORMULAS, drawn, exponentials, stages
-from circuits.layer import Layer, stacked_layers
+from circuits.layer import Layer
 from circuits.pauli import generator_terms, odd_in_y, pauli_terms
 from hamiltonians import InputError, MemoryEstimateError
 from hamiltonians.memory import memory_limit
+from tests.systems.layers import random_layer
 
 Array = NDArray[Any]
 
@@ -27,17 +28,6 @@ PAULI = {"I": np.eye(2), "X": np.array([[0, 1], [1, 0]]), "Y": np.array([[0, -1j
 # odd sizes, which need padding, and one state of data or clock among them
 SIZES = [(2, 2), (1, 3), (3, 1), (3, 2), (2, 3)]
 FORMULA_NAMES = tuple(FORMULAS)
-
-
-def random_layer(rng: np.random.Generator, d: int, N: int, complex_data: bool, size: float = 1.0) -> Layer:
-    """The second layer of a learned clock, from random asymmetric vectors of the given length."""
-
-    def unit(n: int, imaginary: bool) -> Array:
-        v = rng.normal(size=n) + 1j * rng.normal(size=n) if imaginary else rng.normal(size=n)
-        return v / np.linalg.norm(v)
-
-    Y = [size * unit(d, complex_data) for _ in range(3)]
-    return stacked_layers(Y, [unit(N, False) for _ in range(3)], rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.8))[-1]
 
 
 def literal_strings(M: Array) -> Iterator[Array]:
