@@ -154,6 +154,27 @@ def test_gradients_through_the_circuit(clock, dtype, share):
         assert (a - b).abs().max() <= 1e-8
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_gradients_of_a_batch(batch_first):
+    """Each sequence at its own times, whichever dimension is which."""
+    model = built(2, 3, batch_first=batch_first)
+    Y, weight = sequence(8, 2, 6).reshape(4, 2, 2), sequence(8, 2, 7).reshape(4, 2, 2)
+    found, truth = (
+        torch.autograd.grad((run(Y) * weight).sum(), [model.p1_logit, model.p2_logit])
+        for run in (QUNNCircuit(model).run, lambda x: model(x)[0])
+    )
+    for a, b in zip(found, truth, strict=True):
+        assert b.abs().max() > 1e-3
+        assert (a - b).abs().max() <= 1e-8
+
+
+def test_a_model_without_parameters_has_no_gradient():
+    model, Y = QUNN(2, 3, mode="unitary", p1=1.0, p2=1.0, dtype=torch.float64), sequence(4, 2, 8)
+    found = QUNNCircuit(model).run(Y)
+    assert not found.requires_grad
+    assert (found - model(Y)[0]).abs().max() <= EXACT
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 @pytest.mark.parametrize("clock", ["one-hot", "learned-read"])
 def test_shots_recover_signs(dtype, clock):
@@ -189,6 +210,10 @@ def test_larger_models_hold_circuits():
         assert (changed(x)[0] - model(x)[0]).abs().max() <= EXACT * 10
     assert len(parts) == 2
     assert sum(e.circuits for part in parts for e in part.evaluations) > 0
+    with pytest.raises(InputError, match="`state` must be left out"):
+        parts[0](x, model(x)[1])
+    with pytest.raises(InputError, match="`model` must be a QUNN, or a model that holds one"):
+        with_circuits(torch.nn.Linear(2, 2))
 
 
 def test_a_circuit_of_one_time():
@@ -203,6 +228,9 @@ def test_a_circuit_of_one_time():
     K = circuit.evaluate(Y).hidden[0, 5]
     assert np.abs(np.linalg.norm(Y[5]) * circuit.registers.extracted(state) - K).max() <= EXACT
     assert len(layers(model, Y[:6], 6)) == 5
+    Y[5] = 0
+    with pytest.raises(InputError, match="`input` must not be zero at l: no state encodes it"):
+        circuit.circuit(6, Y)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,20 @@ def test_a_machine(command, encoding):
     assert by_string["tolerance"] is None
 
 
+@pytest.mark.parametrize(
+    ("flags", "rows"),
+    [
+        ((BB2,), ("Hamiltonian", "T = 6 steps, d = 7, binary clock", "infidelity", "exp(-iHt)")),
+        ((BB2, "--synthesis", "suzuki2", "--reps", "2"), ("suzuki2 over natural terms, 2 repetitions",)),
+    ],
+)
+def test_a_machines_page(command, flags, rows):
+    found = command(*flags, "--device", "CPU")
+    assert found.status == 0
+    for row in rows:
+        assert row in found.out
+
+
 def test_counts_of_a_machine(command):
     report = command(BB2, "--shots", "2000", "--json", "--device", "CPU").report
     assert report["verified"]

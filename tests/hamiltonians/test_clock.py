@@ -9,6 +9,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
+from circuits.validation.literal_clock import clock_hamiltonian
 from hamiltonians import ClockHamiltonian, InputError, MemoryEstimateError
 from hamiltonians.contractions import GateSteps
 from hamiltonians.memory import memory_limit
@@ -34,8 +35,8 @@ def random_vector(n: int, rng: np.random.Generator) -> np.ndarray:
 def test_reference_by_sparse_kron_is_the_reference_by_numpy_kron() -> None:
     for system in SYSTEMS[::5]:
         arguments = system.steps.dense, system.steps.d, system.initial
-        by_sparse = reference.clock_hamiltonian(*arguments, lambda a, b: sp.kron(sp.csr_array(a), sp.csr_array(b)))
-        np.testing.assert_array_equal(by_sparse.toarray(), reference.clock_hamiltonian(*arguments))
+        by_sparse = clock_hamiltonian(*arguments, lambda a, b: sp.kron(sp.csr_array(a), sp.csr_array(b)))
+        np.testing.assert_array_equal(by_sparse.toarray(), clock_hamiltonian(*arguments))
 
 
 # ------------------------------------------------------------------------------------ forms of H

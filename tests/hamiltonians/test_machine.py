@@ -20,7 +20,7 @@ from hamiltonians.trajectory import Configuration
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-# spec section 8: table -> steps (the halting one counts), non-blank cells
+# machines with certain results: table -> steps (the halting one counts), non-blank cells
 BUSY_BEAVERS = {
     "1RB1LB_1LA1RZ": (6, 4),
     "1RB1RZ_1LB0RC_1LC1LA": (21, 5),

@@ -1,4 +1,4 @@
-"""Eigenvalues and eigenvectors of single paths, against LAPACK and the closed forms of spec section 4."""
+"""Eigenvalues and eigenvectors of single paths, against LAPACK and the closed forms."""
 
 from __future__ import annotations
 

@@ -145,6 +145,15 @@ def test_lists_that_lose_norm_are_verified_only_if_a_history_survives(system: Sy
         )
 
 
+def test_more_lowest_states_than_were_asked_for() -> None:
+    system = next(s for s in SYSTEMS if str(s) == "zero_steps-vector")
+    result = ground_state(system.H, k=2)
+    assert result.degeneracy == degeneracy(system.spectrum) > 2
+    report = certify(system.H, result)
+    assert not report.verified
+    assert report.history_overlap == pytest.approx(0, abs=1e-12)
+
+
 # ------------------------------------------------------------------------------------ a wrong state
 
 

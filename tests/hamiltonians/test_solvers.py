@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence
 
 from hamiltonians import ClockHamiltonian, InputError, MemoryEstimateError, ground_state
 from hamiltonians.memory import memory_limit
 from hamiltonians.result import GroundState
 from hamiltonians.solve import SOLVERS
+from hamiltonians.solvers import components, inverse
 from hamiltonians.steps import HistorySteps
 from tests.systems.machines import BY_NAME, Case
 from tests.systems.step_lists import LISTS, SYSTEMS, System, degeneracy, gap, unit, unitary
@@ -237,3 +239,35 @@ def test_initial_within_its_own_tolerance_is_still_a_ground_state() -> None:
     x = unit(steps.d, np.random.default_rng(0)) * (1 - 9e-13)
     H = ClockHamiltonian.from_steps(steps.steps, x)
     assert ground_state(H, 1).degeneracy == 1
+
+
+FAILURES = {
+    "Lanczos did not converge": ArpackNoConvergence("No convergence", np.empty(0), np.empty((0, 0))),
+    "Lanczos failed": ArpackError(-9),
+}
+
+
+@pytest.mark.parametrize("said", FAILURES)
+def test_a_method_that_fails_is_a_result_that_says_so(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise FAILURES[said]
+
+    monkeypatch.setattr(inverse, "eigsh", failing)
+    rng = np.random.default_rng(2)
+    H = ClockHamiltonian.from_steps([unitary(9, rng) for _ in range(20)], unit(9, rng))
+    result = ground_state(H, k=2, solver="shift-invert")
+    assert not result.converged
+    assert said in result.message
+
+
+def test_components_too_large_for_lapack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(components, "DENSE_LIMIT", 8)
+    rng = np.random.default_rng(3)
+    steps = [np.kron(np.diag([1, 0]), unitary(3, rng)) + np.kron(np.diag([0, 1]), unitary(3, rng)) for _ in range(9)]
+    H = ClockHamiltonian.from_steps(steps)  # two components of 30 rows
+    result = ground_state(H, k=8, solver="components")
+    assert result.converged
+    spectrum = np.linalg.eigvalsh(H.to_sparse().toarray())
+    np.testing.assert_allclose(result.energies, spectrum[:8], atol=ENERGY)
+    assert result.degeneracy == degeneracy(spectrum) == 6
+    assert result.gap == pytest.approx(gap(spectrum), abs=ENERGY)

@@ -1,10 +1,13 @@
-"""The three data spaces of a machine: dimensions, gaps and degeneracies of spec section 4, merging and its cure."""
+"""The three data spaces of a machine: dimensions, gaps and degeneracies, merging and its cure."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from circuits.validation.literal_clock import clock_hamiltonian
 from hamiltonians import ClockHamiltonian, InputError, TuringMachine, ground_state, state
 from hamiltonians.components import Paths
 from tests.systems import reference
@@ -225,7 +228,7 @@ def test_merging_is_refused_and_bennett_cures_it(machine: TuringMachine, length:
     assert np.linalg.eigvalsh(literal.matrix())[0] < -1e-3  # what the refusal protects from
     worst = []
     for U in literal.steps:
-        term = reference.clock_hamiltonian([U], literal.d)
+        term = clock_hamiltonian([U], literal.d)
         worst.append(np.linalg.eigvalsh(term)[0])
     assert min(worst) <= 1 - np.sqrt(2) + 1e-12
     cured = ClockHamiltonian.from_machine(machine, "function", input_length=length, history="bennett")
@@ -271,6 +274,7 @@ def _rule(to_state: str, write: str, move: int):  # type: ignore[no-untyped-def]
         ("tape", {"input_length": 2}, "`input_length` must be left out"),
         ("tape", {"history": "bennett"}, "`history` must be left out"),
         ("tape", {"tape_cells": 1}, "`tape_cells` must be at least"),
+        ("tape", {"tape_cells": 10**9}, "`tape_cells` must be at most"),
         ("function", {}, "`input_length` must be given"),
         ("function", {"input_length": -1}, "`input_length` must be at least 0"),
         ("function", {"input_length": 2, "history": "other"}, "`history` must be bennett"),
@@ -296,6 +300,12 @@ def test_exactly_the_steps_needed_are_enough() -> None:
 def test_a_machine_without_input_symbols_is_refused_politely() -> None:
     with pytest.raises(InputError):
         ClockHamiltonian.from_machine(ONE_SYMBOL, "function", input_length=1)
+
+
+def test_inputs_must_not_differ_by_blanks_alone() -> None:
+    machine = replace(BB2, input_alphabet=("0", "1"))  # 0 is its blank: "1" and "10" are one tape
+    with pytest.raises(InputError, match="`input_alphabet` must not hold the blank"):
+        ClockHamiltonian.from_machine(machine, "function", input_length=2)
 
 
 def test_the_empty_word_of_a_machine_without_input_symbols() -> None:

@@ -120,6 +120,8 @@ REFUSED = {
     "an image twice": ([np.array([0, 1, 2]), np.array([1, 1, 0])], {}, r"steps\[1\].*0 and 1 both to 1"),
     "an image too large": ([np.array([0, 2])], {}, r"steps\[0\].*2"),
     "an image below -1": ([np.array([0, -2])], {}, r"steps\[0\].*-2"),
+    "a table with an image too large": (np.array([[0, 1], [0, 2]]), {}, r"`steps` must be images.*2"),
+    "a table with an image below -1": (np.array([[0, 1], [-3, 1]]), {}, r"`steps` must be images.*-3"),
     "gates without a number of qubits": ([Gate(X, (0,))], {}, "n_qubits"),
     "gates and matrices": ([Gate(X, (0,)), np.eye(4)], {"n_qubits": 2}, "all gates or no gates"),
     "one qubit": ([Gate(X, (0,))], {"n_qubits": 1}, "from 2 "),
@@ -130,6 +132,8 @@ REFUSED = {
     "three qubits": ([Gate(np.eye(8), (0, 1, 2))], {"n_qubits": 3}, "2×2 gate"),
     "a gate that is not unitary": ([Gate(0.9 * X, (0,))], {"n_qubits": 2}, "unitary gate"),
     "initial of another length": ([np.eye(2)], {"initial": [1, 0, 0]}, "initial.*length 2"),
+    "initial of rows of two lengths": ([np.eye(2)], {"initial": [[1], [0, 1]]}, "initial.*a vector of numbers"),
+    "initial as text": ([np.eye(2)], {"initial": ["1", "0"]}, "initial.*a vector of numbers"),
     "initial as a column": ([np.eye(2)], {"initial": [[1], [0]]}, "initial.*length 2"),
     "initial not of unit norm": ([np.eye(2)], {"initial": [1, 1]}, "unit vector"),
     "initial with NaN": ([np.eye(2)], {"initial": [np.nan, 0]}, "unit vector"),
@@ -167,3 +171,9 @@ def test_single_precision_unitaries_are_contractions_to_their_own_rounding() -> 
 def test_a_random_unitary_passes_at_any_size() -> None:
     for d in (2, 17, 64):
         assert as_steps([unitary(d)]).unitary
+
+
+@pytest.mark.parametrize("wrong", [-2, 3])
+def test_a_table_of_images_refuses_what_is_no_state(wrong: int) -> None:
+    with pytest.raises(InputError, match=rf"`steps\[1\]` must be images from -1 \(none\) to 2, but is {wrong}"):
+        ImageSteps(np.array([[0, 1, 2], [0, wrong, 1]], np.int32))

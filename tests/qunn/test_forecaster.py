@@ -20,10 +20,10 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 import qunn
+from circuits.validation import literal_qunn as reference
+from circuits.validation.literal_qunn import SIGMA, Network
 from hamiltonians import InputError
 from qunn.quantum.history import QUNNState
-from tests.systems import qunn_reference as reference
-from tests.systems.qunn_reference import SIGMA, Network
 
 TINY = 1e-13
 F64 = torch.float64

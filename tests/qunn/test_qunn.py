@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import qunn
+from circuits.validation import literal_qunn as reference
+from circuits.validation.literal_qunn import SIGMA, Network
 from hamiltonians import InputError
 from qunn.exponential import exponential
 from qunn.quantum import fused
 from qunn.quantum.history import History
-from tests.systems import qunn_reference as reference
-from tests.systems.qunn_reference import SIGMA, Network
 
 TINY = 1e-12
 CLOCKS, SKIPS, HISTORIES = (

@@ -1,31 +1,20 @@
-"""The ARNN straight from the spec's formulas (section 2, Eq. 1 with h in both lines, E8), one vector at a time.
+"""The ARNN straight from its formulas (Eq. 1 with h in both lines, E8), one vector at a time.
 
-numpy only, no code of the package. A layer is a dictionary: scheme, W, V, b, h, gamma.
+numpy only, no code of `qunn`. A layer is a dictionary: scheme, W, V, b, h, gamma.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from circuits.validation import literal_qunn
+
 Layer = dict[str, Any]
 
-
-def split(sigma: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """σ on the real and the imaginary part by themselves."""
-    return lambda v: sigma(v.real) + 1j * sigma(v.imag) if np.iscomplexobj(v) else sigma(v)
-
-
-SIGMA = {
-    "identity": lambda v: v,
-    "tanh": split(np.tanh),
-    "sigmoid": split(lambda v: 1 / (1 + np.exp(-v))),
-    "relu": split(lambda v: np.maximum(v, 0)),
-    "softplus": split(lambda v: np.log1p(np.exp(v))),
-    "sin": split(np.sin),
-}
+#: the same σ of every member and of the QUNN, by numpy
+SIGMA = {name: literal_qunn.SIGMA[name] for name in ("identity", "tanh", "sigmoid", "relu", "softplus", "sin")}
 
 
 def one_step(layer: Layer, x: np.ndarray, state: tuple[np.ndarray, ...], sigma: str) -> tuple[np.ndarray, ...]:

@@ -92,7 +92,7 @@ OWN = (
 
 @dataclass(frozen=True)
 class Certain:
-    """Results of spec section 8 and section 4: gaps to the digits printed there."""
+    """Machines with certain results: gaps to the digits printed there."""
 
     machine: TuringMachine
     steps: int

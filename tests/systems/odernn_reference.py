@@ -1,4 +1,4 @@
-"""Eqs. (2)-(4) straight from the spec's section 1: one sample and one time at a time, numpy and scipy, slow.
+"""Eqs. (2)-(4) straight from docs/mathematics/odernn.md: one sample and one time at a time, numpy and scipy, slow.
 
 A `Layer` is a list of numbers, vectors, matrices or functions (step, history, x) of one sample that return such; None
 is 0 (κ: 1). Nothing here calls the code under test, or torch.

@@ -1,56 +1,27 @@
 """The clock Hamiltonian straight from the printed formula, and a Turing machine with a dictionary for a tape.
 
-Written from Appendix A alone: no code of the package is used, `TuringMachine` serves as a record of the rules only. The
-row order is `data * n_clock + clock`, which is what `kron(data, clock)` gives.
+Written from Appendix A alone: no code of the packages is used, `TuringMachine` serves as a record of the rules only;
+the Hamiltonian itself is `circuits.validation.literal_clock`, which the cross-validation uses too. The row order is
+`data * n_clock + clock`, which is what `kron(data, clock)` gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
+from circuits.validation.literal_clock import dense_hamiltonian
 from hamiltonians import TuringMachine
 
 Snapshot = tuple[str, int, frozenset[tuple[int, str]]]  # state, head, the cells that are not blank
 
-DENSE_KRON = 250  # rows up to which numpy.kron itself is used; scipy.sparse.kron above, equal entry by entry
-
 # rounding of LAPACK's symmetric eigenvalues: a few n·ε·‖H‖ with ‖H‖ ≤ 5 and n ≤ 2000 (measured below 1e-13)
 EIGENVALUE = 1e-12
 ZERO = 1e-10  # eigenvalues below this are zero modes; the smallest gap of all systems here is 1e-3
-
-
-def clock_hamiltonian(
-    steps: Sequence[Any], d: int, initial: np.ndarray | None = None, kron: Callable[..., Any] = np.kron
-) -> Any:
-    """Σ_j ( I⊗|j><j| - U_j⊗|j+1><j| - U_j†⊗|j><j+1| + I⊗|j+1><j+1| ) [ + (I - |x><x|)⊗|1><1| ], term by term."""
-    N = len(steps) + 1
-    dtype = np.result_type(np.float64, *(U.dtype for U in steps), *([] if initial is None else [initial.dtype]))
-    identity = np.eye(d)
-    clock = [np.eye(N)[:, [j]] for j in range(N)]
-    H = np.zeros((d * N, d * N), dtype) if kron is np.kron else sp.csr_array((d * N, d * N), dtype=dtype)
-    for j, U in enumerate(steps):
-        here, there = clock[j], clock[j + 1]
-        H = H + kron(identity, here @ here.T)
-        H = H - kron(U, there @ here.T)
-        H = H - kron(U.conj().T, here @ there.T)
-        H = H + kron(identity, there @ there.T)
-    if initial is not None:
-        x = np.asarray(initial).reshape(d, 1)
-        H = H + kron(identity - x @ x.conj().T, clock[0] @ clock[0].T)
-    return H
-
-
-def dense_hamiltonian(steps: Sequence[np.ndarray], d: int, initial: np.ndarray | None = None) -> np.ndarray:
-    """The same as a dense array, by `scipy.sparse.kron` where `numpy.kron` would take seconds."""
-    if d * (len(steps) + 1) <= DENSE_KRON:
-        return clock_hamiltonian(steps, d, initial)
-    return clock_hamiltonian(steps, d, initial, lambda a, b: sp.kron(sp.csr_array(a), sp.csr_array(b))).toarray()
 
 
 def printed_energy_terms(steps: Sequence[np.ndarray], psi: np.ndarray) -> np.ndarray:

@@ -1,0 +1,401 @@
+"""The claims about one machine at rest, each on every backend that can say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.validation.claim import AbsentError, Cell, Row, compared, reference, row
+from circuits.validation.machine_states import (
+    EPSILON,
+    KEPT_TIME,
+    LEFT,
+    NORM,
+    MachineStates,
+    angle,
+)
+from circuits.validation.machine_tools import COLUMNS, sparse_state
+from hamiltonians import predict
+from hamiltonians.components import Paths, is_path_like
+from hamiltonians.report import _of_runs
+
+Array = NDArray[Any]
+Ask = Callable[[], Cell]
+
+#: amplitudes of up to 10^5 gates in double precision: 10^5 ε, and a factor 4
+CIRCUIT: Final = 1e-10
+CIRCUIT_WHY: Final = "rounding of up to 10^5 gates: 10^5 ε, times 4"
+#: where the iterative solvers stop: residual ≤ 1e-6 gap
+_SOLVER: Final = 1e-6
+_SOLVER_WHY: Final = "the solver's own rule: residual ≤ 1e-6 gap"
+
+
+def _row(key: str, claim: str, source: str, measure: str, cells: Mapping[str, Ask]) -> Row:
+    return row(key, claim, source, measure, list(COLUMNS), cells)
+
+
+def hamiltonian(at: MachineStates) -> Row:
+    """The matrix itself."""
+
+    def off(found: Array, tolerance: float, why: str) -> Cell:
+        off = float(np.abs(found - at.literal).max())
+        return compared(float(np.linalg.norm(found)), off, tolerance, why)
+
+    def pauli() -> Cell:
+        at.matrix_qubits("H as a matrix on the qubits")
+        rows = at.qubits.rows
+        full = at.operator.to_matrix()
+        used = at.tools.on_rows(at.qubits, at.tools.on_rows(at.qubits, full).T).T
+        lowest = float(np.delete(np.diag(full).real, rows).min(initial=np.inf))
+        cell = off(used, len(full) * EPSILON * NORM, "rounding: 2^n ε ‖H‖")
+        return compared(cell.value, cell.difference or 0.0, cell.tolerance or 0.0, cell.why or "", _penalty(lowest))
+
+    identity = np.eye
+    exact = 4 * EPSILON
+    return _row(
+        "hamiltonian",
+        "all backends hold the same H_TM; it can be rebuilt from a QUNN's weights",
+        "Appendix A; H_TM = Diag - Φ(iG)Φ†, G the QUNN's weights",
+        "largest entry of the difference; shown: Frobenius norm",
+        {
+            "dense": lambda: reference(float(np.linalg.norm(at.literal))),
+            "sparse": lambda: off(at.tools.sparse_matrix(at.H).toarray(), exact, "sums of few ones: 4 ε"),
+            "matrix-free": lambda: off(
+                at.tools.product(at.H, identity(len(at.literal), dtype=at.H.dtype)), exact, "sums of few ones: 4 ε"
+            ),
+            "QUNN": lambda: off(at.rebuilt.numpy(), exact, "sums of few ones: 4 ε"),
+            "circuit": pauli,
+        },
+    )
+
+
+def _penalty(lowest: float) -> str | None:
+    return None if np.isinf(lowest) else f"unused basis states have energies from {lowest:.3g}"
+
+
+def energy(at: MachineStates) -> Row:
+    """Theorem 5: zero."""
+
+    def near_zero(value: float, tolerance: float, why: str, note: str | None = None) -> Cell:
+        return compared(value, abs(value), tolerance, why, note)
+
+    def evolved() -> Cell:
+        t = 0.5  # |E| ≤ 5 t stays below π: the phase is not ambiguous
+        overlap = np.vdot(at.prepared, at.evolved(t))
+        return near_zero(float(-np.angle(overlap) / t), CIRCUIT / t, CIRCUIT_WHY)
+
+    def estimated() -> Cell:
+        at_zero = float(at.estimate.probabilities[0])
+        note = f"1 - p(0) = {1 - at_zero:.1e} with {at.phase_qubits} readout qubits"
+        found = float(at.estimate.energy + (1 - at_zero))
+        return near_zero(found, CIRCUIT, CIRCUIT_WHY, note)
+
+    def qunn() -> Cell:
+        K = at.relaxed.K.numpy()
+        value = float(np.vdot(K, at.rebuilt.numpy() @ K).real / np.vdot(K, K).real)
+        return near_zero(value, at.rounding + NORM * _left(at) ** 2, f"n ε ‖H‖, and ‖H‖ {LEFT:.0e}² left of the start")
+
+    return _row(
+        "ground-energy",
+        "the ground energy is zero",
+        "Theorem 5",
+        "|E|; of phase estimation E and 1 - p(0)",
+        {
+            "theory": lambda: reference(0.0),
+            "dense": lambda: near_zero(float(at.eigensystem[0][0]), at.rounding, "rounding of LAPACK: n ε ‖H‖"),
+            "sparse": lambda: near_zero(float(at.sparse.energies[0]), _energy_left(at), _SOLVER_WHY),
+            "matrix-free": lambda: near_zero(float(at.free.energies[0]), _energy_left(at), _SOLVER_WHY),
+            "QUNN": qunn,
+            "circuit": lambda: near_zero(
+                float(at.backend.expectations([at.history], at.operator)[0]), 10 * CIRCUIT, CIRCUIT_WHY + ", times ‖H‖"
+            ),
+            "evolution": evolved,
+            "phases": estimated,
+        },
+    )
+
+
+def _left(at: MachineStates) -> float:
+    """What relaxation leaves of the start, relative to its target."""
+    return LEFT / float(np.linalg.norm(at.relaxed.target.numpy()))
+
+
+def _energy_left(at: MachineStates) -> float:
+    return _SOLVER**2 * (at.free.gap or 1.0) + at.rounding
+
+
+def spectrum(at: MachineStates) -> Row:
+    """The k lowest energies, with multiplicity."""
+    k = min(at.k, at.H.dimension)
+
+    def closed() -> Cell:
+        paths = at.H.restricted() if is_path_like(at.H) else None
+        if not isinstance(paths, Paths):
+            raise AbsentError("no closed form: H does not fall apart into paths")
+        return reference(predict.energies(paths.census, k))
+
+    def off(found: Any, relative: float, why: str) -> Cell:
+        truth = np.array(closed().value if is_path_like(at.H) else at.eigensystem[0][:k])
+        values = np.array([float(e) for e in found])
+        return compared(
+            values.tolist(), float(np.abs(values - truth).max()), at.rounding + relative * float(truth.max()), why
+        )
+
+    return _row(
+        "spectrum",
+        f"the {k} lowest energies are those of the paths that H falls apart into",
+        "2 - 2cos(πk/(T+1)), and the paths cut off from one or both clock ends",
+        "largest difference",
+        {
+            "theory": closed,
+            "dense": lambda: off(at.eigensystem[0][:k], 0.0, "rounding of LAPACK: n ε ‖H‖"),
+            "sparse": lambda: off(at.sparse.energies, at.sparse.error, _SOLVER_WHY),
+            "matrix-free": lambda: off(at.free.energies, at.free.error, _SOLVER_WHY),
+        },
+    )
+
+
+def degeneracy(at: MachineStates) -> Row:
+    """The dimension of the ground space."""
+
+    def count(found: int) -> Cell:
+        expected = predict.degeneracy(at.H)
+        return compared(float(found), abs(found - (expected or 0)), 0.0, "a count")
+
+    return _row(
+        "degeneracy",
+        "the ground space has the dimension that is predicted",
+        "1; an input a state in function space; |Σ|^(cells never read) in tape space",
+        "difference of counts",
+        {
+            "theory": lambda: reference(float(predict.degeneracy(at.H) or 0)),
+            "dense": lambda: count(at.dense_degeneracy),
+            "sparse": lambda: count(at.sparse.degeneracy),
+            "matrix-free": lambda: count(at.free.degeneracy),
+        },
+    )
+
+
+def gap(at: MachineStates) -> Row:
+    """The lowest energy above the ground space, of the whole space."""
+
+    def theory() -> float:
+        paths = at.H.restricted() if is_path_like(at.H) else None
+        found = predict.gap(at.H, paths.census if isinstance(paths, Paths) else None)
+        if found is None:
+            raise AbsentError("no closed form, or no gap")
+        return found
+
+    def off(value: float | None, tolerance: float, why: str, note: str | None = None) -> Cell:
+        if value is None:
+            return Cell(passed=False, note="it found no gap")
+        return compared(value, abs(value - theory()), tolerance, why, note)
+
+    def relaxation_rate() -> Cell:
+        found, h = at.relaxing
+        d = found.distances.numpy()
+        first, last = int(np.argmax(d <= 1e-6 * d[0])), len(d) - 1
+        if last == first:
+            raise AbsentError("relaxation ends in one step: no rate")
+        rate = (d[last] / d[first]) ** (1 / (last - first))
+        # the last distance is known to n ε relative to the first; what decays faster is at most (0.71/0.83)^(2 first)
+        # of the rest, at T = 3 where the next energy is nearest
+        rounding = at.H.dimension * EPSILON * d[0] / d[last] / (h * (last - first))
+        return off(float((1 - rate) / h), rounding + 1e-8, "rounding of the distances over h, and 1e-8 of faster parts")
+
+    def of_operator() -> Cell:
+        start = at.start(at.excited)
+        value = float(at.backend.expectations([start], at.operator)[0])
+        return off(value, 10 * CIRCUIT, CIRCUIT_WHY + ", times ‖H‖", "<H> of the eigenvector that LAPACK found")
+
+    def of_evolution() -> Cell:
+        at.matrix_qubits("Suzuki's formula on a prepared eigenvector")
+        start, t = at.start(at.excited), 0.5
+        before = at.backend.states([start])[0]
+        values = [
+            float(-np.angle(np.vdot(before, at.evolved(t, start, synthesis="suzuki4", reps=reps))) / t)
+            for reps in (2, 4)
+        ]
+        return off(
+            values[1],
+            abs(values[1] - values[0]) + CIRCUIT,
+            "step doubling: the fourth order leaves 1/15 of the change",
+            f"phase of that eigenvector after t = {t}, suzuki4",
+        )
+
+    def of_phases() -> Cell:
+        at.matrix_qubits("controlled powers of exp(iHt) as matrices")
+        found = at.tools.phase_estimation(
+            at.H, at.start(at.excited), qubits=at.phase_qubits, synthesis="unitary", simulate=at.simulated
+        )
+        return off(found.energy, found.resolution / 2 + at.rounding, "half the readout's resolution")
+
+    return _row(
+        "gap",
+        "the gap of the whole space is that of its slowest path",
+        "2 - 2cos(π/(T+1)) and its like",
+        "|difference| from the closed form",
+        {
+            "theory": lambda: reference(theory()),
+            "dense": lambda: off(at.dense_gap, at.rounding, "rounding of LAPACK: n ε ‖H‖"),
+            "sparse": lambda: off(at.sparse.gap, at.sparse.error * theory() + at.rounding, _SOLVER_WHY),
+            "matrix-free": lambda: off(at.free.gap, at.free.error * theory() + at.rounding, _SOLVER_WHY),
+            "QUNN": relaxation_rate,
+            "circuit": of_operator,
+            "evolution": of_evolution,
+            "phases": of_phases,
+        },
+    )
+
+
+def history(at: MachineStates) -> Row:
+    """The ground state is the history of the computation."""
+
+    def off(psi: Array, tolerance: float, why: str) -> Cell:
+        found = angle(psi, at.psi0)
+        return compared(1 - found**2, found, tolerance, why)
+
+    def lapack() -> Cell:
+        return off(at.dense_ground, at.rounding / at.dense_gap, "rounding of LAPACK over the gap: n ε ‖H‖ / gap")
+
+    def solver(found: Any) -> Cell:
+        return off(at.ground(found), _SOLVER, _SOLVER_WHY)
+
+    def relaxed() -> Cell:
+        tolerance = _left(at) + at.rounding / at.relaxed.gap
+        return off(at.relaxed.K.numpy(), tolerance, f"{LEFT:.0e} of the start is left, and n ε ‖H‖ / gap")
+
+    return _row(
+        "history-state",
+        "the ground state is the history of the run; shown: its fidelity",
+        "Eq. (40) with its initial term (E9)",
+        "sine of the angle between the states, sqrt(1 - fidelity)",
+        {
+            "theory": lambda: reference(1.0),
+            "dense": lapack,
+            "sparse": lambda: solver(at.sparse),
+            "matrix-free": lambda: solver(at.free),
+            "QUNN": relaxed,
+            "circuit": lambda: off(at.rows(at.prepared), CIRCUIT, CIRCUIT_WHY),
+            "evolution": lambda: off(at.rows(at.kept), CIRCUIT, CIRCUIT_WHY),
+            "phases": lambda: off(at.rows(at.read_zero), CIRCUIT, CIRCUIT_WHY),
+        },
+    )
+
+
+def kept(at: MachineStates) -> Row:
+    """Frustration-free: every term annihilates |ψ0>."""
+
+    def worst_term() -> Cell:
+        terms = np.sqrt(at.H.bond_energies(at.H.clock_major(at.tools.history_state(at.H))))
+        return compared(
+            float(terms.max()), float(terms.max()), 4 * EPSILON, "sums of two numbers: 4 ε", "largest ‖B_jψ0‖"
+        )
+
+    def evolved() -> Cell:
+        off = float(np.linalg.norm(at.kept - at.prepared))
+        return compared(off, off, CIRCUIT, CIRCUIT_WHY, f"one Lie step of t = {KEPT_TIME}, phase included")
+
+    return _row(
+        "kept-by-terms",
+        "each of the T terms annihilates the history state, so that one Lie step of any size keeps it",
+        "frustration-freeness",
+        "‖B_jψ0‖; ‖ψ(t) - ψ(0)‖",
+        {"theory": lambda: reference(0.0), "matrix-free": worst_term, "evolution": evolved},
+    )
+
+
+def printed(at: MachineStates) -> Row:
+    """Eq. (40) as printed is no ground state."""
+
+    def of(H_psi: Array, psi: Array, tolerance: float, why: str) -> Cell:
+        value = float(np.vdot(psi, H_psi).real)
+        return compared(value, abs(value - 1 / at.H.T), tolerance, why)
+
+    psi = at.tools.printed_eq40(at.H) if at.H.T else at.psi0
+    exact = 8 * EPSILON * np.sqrt(at.H.dimension)
+    why = "rounding of a scalar product: 8 ε sqrt(n)"
+
+    def circuit() -> Cell:
+        value = float(at.backend.expectations([at.start(psi)], at.operator)[0])
+        return compared(value, abs(value - 1 / at.H.T), 10 * CIRCUIT, CIRCUIT_WHY + ", times ‖H‖")
+
+    cells: dict[str, Ask] = {
+        "theory": lambda: reference(1 / at.H.T),
+        "dense": lambda: of(at.literal @ psi, psi, exact, why),
+        "sparse": lambda: of(at.tools.sparse_matrix(at.H) @ psi, psi, exact, why),
+        "matrix-free": lambda: of(at.tools.product(at.H, psi), psi, exact, why),
+        "QUNN": lambda: of(at.rebuilt.numpy() @ psi, psi, exact, why),
+        "circuit": circuit,
+    }
+    return _row(
+        "printed-eq40",
+        "the printed state, without the initial term, has the energy 1/T",
+        "Eq. (40), E9",
+        "|E - 1/T|",
+        cells if at.H.T else {},
+    )
+
+
+def output(at: MachineStates) -> Row:
+    """What the machine wrote, read from every backend's state."""
+    truth = _of_runs(at.H, "output")
+
+    def words(found: Any) -> dict[str, Any]:
+        return found if isinstance(found, dict) else {"": found}
+
+    def read(psi: Array) -> Cell:
+        found = words(at.tools.read_output(at.H, sparse_state(psi)))
+        wrong = [word for word, expected in words(truth).items() if found.get(word) != expected]
+        shown = _shown(found)
+        note = None if not wrong else f"expected {_shown(words(truth))}"
+        return compared(shown, float(len(wrong)), 0.0, "texts are equal or not", note)
+
+    def sampled() -> Cell:
+        (counts,) = at.backend.counts([at.history], at.shots)
+        p = np.zeros(2**at.qubits.qubits)
+        for index, times in counts.items():
+            p[index] = times
+        cell = read(np.sqrt(at.rows(p) / at.shots))
+        return compared(
+            cell.value, cell.difference or 0.0, 0.0, cell.why or "", f"from {at.shots:,} shots" + _also(cell.note)
+        )
+
+    return _row(
+        "output",
+        "the last clock state holds what the machine wrote",
+        "Theorem 5, E10",
+        "outputs that differ",
+        {
+            "theory": lambda: reference(_shown(words(truth))),
+            "dense": lambda: read(at.dense_ground),
+            "sparse": lambda: read(at.ground(at.sparse)),
+            "matrix-free": lambda: read(at.ground(at.free)),
+            "QUNN": lambda: read(at.relaxed.K.numpy()),
+            "circuit": sampled,
+            "evolution": lambda: read(_clean(at.rows(at.kept))),
+            "phases": lambda: read(_clean(at.rows(at.read_zero))),
+        },
+    )
+
+
+def _clean(psi: Array) -> Array:
+    """Without amplitudes that are rounding."""
+    return np.where(np.abs(psi) > CIRCUIT, psi, 0)
+
+
+def _also(note: str | None) -> str:
+    return f"; {note}" if note else ""
+
+
+def _shown(found: Mapping[str, Any]) -> str:
+    if list(found) == [""]:
+        return _text(found[""])
+    return ", ".join(f"{word or 'blank'}: {_text(text)}" for word, text in found.items())
+
+
+def _text(text: Any) -> str:
+    return "nothing" if text is None else "blank" if text == "" else str(text)
