@@ -75,6 +75,16 @@ def backend(
     ------
     InputError : a name that is not known, noise together with stabilizer, or GPU where none answers: the message holds
         what the probe said.
+
+    Examples
+    --------
+    >>> from qiskit import QuantumCircuit
+    >>> from circuits import backend
+    >>> ghz = QuantumCircuit(60)
+    >>> _ = ghz.h(0), [ghz.cx(0, i) for i in range(1, 60)]
+    >>> (counts,) = backend("CPU", method="stabilizer", seed=7).counts([ghz], shots=50)
+    >>> sorted(counts) == [0, 2**60 - 1]
+    True
     """
     for field, allowed, value in (
         ("device", DEVICES, device),
@@ -148,6 +158,19 @@ class Backend:
     - MemoryEstimateError : before anything is allocated. On a GPU only what comes back to the host is estimated: how
       much the card has free is not known beforehand; too little of it is a SimulationError.
     - SimulationError : Aer reports failure, or its metadata name another device or method than were asked for.
+
+    Examples
+    --------
+    >>> from qiskit import QuantumCircuit
+    >>> from circuits import backend
+    >>> bell = QuantumCircuit(2)
+    >>> _ = bell.h(0), bell.cx(0, 1)
+    >>> cpu = backend("CPU", seed=1)
+    >>> (abs(cpu.states([bell])[0]) ** 2).round(12).tolist()
+    [0.5, 0.0, 0.0, 0.5]
+    >>> (counts,) = cpu.counts([bell], shots=100)
+    >>> sorted(counts), sum(counts.values())
+    ([0, 3], 100)
     """
 
     device: str

@@ -29,6 +29,16 @@ class Resources:
     t_count : estimated T gates, for the whole circuit within `error` (operator norm).
     error : what was allowed for that. trotter_bound : of the product formula's error. seconds : of a run. None where
         they do not apply.
+
+    Examples
+    --------
+    >>> from qiskit import QuantumCircuit
+    >>> from circuits import resources
+    >>> bell = QuantumCircuit(2)
+    >>> _ = bell.h(0), bell.cx(0, 1)
+    >>> found = resources(bell)
+    >>> found.qubits, found.cx, found.depth, found.t_count
+    (2, 1, 2, 0)
     """
 
     qubits: int
@@ -71,6 +81,16 @@ def resources(
     Raises
     ------
     InputError : an error outside (0, 1), a negative bound or time, or control flow in the circuit.
+
+    Examples
+    --------
+    >>> from qiskit import QuantumCircuit
+    >>> from circuits import resources
+    >>> toffoli = QuantumCircuit(3)
+    >>> _ = toffoli.ccx(0, 1, 2)
+    >>> found = resources(toffoli)
+    >>> found.cx, found.t_count, found.rotations  # the textbook's 6 CX and 7 T
+    (6, 7, 0)
     """
     if not 0 < error < 1:
         raise must_be("error", "in (0, 1)", error)

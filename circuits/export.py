@@ -180,6 +180,13 @@ def read_circuit(path_or_text: str | bytes | os.PathLike[str]) -> QuantumCircuit
     Raises
     ------
     InputError : one line that names the file and what is wrong, with line and column where the reader knows them.
+
+    Examples
+    --------
+    >>> from circuits import read_circuit
+    >>> circuit = read_circuit('OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; h q[0]; cx q[0], q[1];')
+    >>> circuit.num_qubits, dict(circuit.count_ops())
+    (2, {'h': 1, 'cx': 1})
     """
     if isinstance(path_or_text, bytes):
         return _parsed(path_or_text, "text", None)

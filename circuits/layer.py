@@ -1,4 +1,4 @@
-"""One layer of a QUNN at one time as a small matrix on the space where it acts (spec section 3).
+"""One layer of a QUNN at one time as a small matrix on the space where it acts (docs/mathematics/qunn.md).
 
     b = Y_l ⊗ c_l,    A_k = Σ_{j≤k} p2 (1-p2)^{k-j} Y_{l-j} ⊗ c_{l-j},    P = I ⊗ (c_{l-k} c_lᵀ - c_l c_{l-k}ᵀ)
     W = |A><b| - |b><A|,    D = (1-p1) I + p1 P,    H = D W,    G = (H - H†)/2 = (1-p1) W + (p1/2) [P, W]

@@ -42,6 +42,18 @@ class Evaluation:
     success : the probability that all ancillas of all dilations showed 0 [B, T]; 1 for a unitary model.
     hidden : K^L [B, T, dN]; None from shots of a unitary model, which show the read-out only.
     circuits : how many were run.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from circuits import QUNNCircuit, backend
+    >>> from qunn import QUNN
+    >>> model = QUNN(2, period=2, mode="unitary", dtype=torch.float64)
+    >>> found = QUNNCircuit(model, backend=backend("CPU")).evaluate(torch.ones(3, 2).double())
+    >>> (abs(found.hidden) ** 2).sum(-1).round(12).tolist()  # ‖K^L‖² = ‖K^0‖² = ‖Y_l‖²
+    [[2.0, 2.0, 2.0]]
+    >>> found.circuits, found.success.tolist()
+    (3, [[1.0, 1.0, 1.0]])
     """
 
     output: Tensor
@@ -71,6 +83,18 @@ class QUNNCircuit:
     ------
     InputError : another model, parameters that are not finite, an unknown synthesis, reps below 1, a product formula
         for a literal model.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from circuits import QUNNCircuit, backend
+    >>> from qunn import QUNN
+    >>> model = QUNN(2, period=4, mode="unitary", dtype=torch.float64, backend="dense")
+    >>> circuit, Y = QUNNCircuit(model, backend=backend("CPU")), torch.randn(6, 2).double()
+    >>> circuit.registers.data_qubits, circuit.registers.clock_qubits
+    (1, 2)
+    >>> torch.allclose(circuit.run(Y), model(Y)[0])
+    True
     """
 
     def __init__(
@@ -117,6 +141,15 @@ class QUNNCircuit:
         Raises
         ------
         InputError : no input yet, l beyond it, or Y_l = 0, which no state encodes.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from circuits import QUNNCircuit
+        >>> from qunn import QUNN
+        >>> made = QUNNCircuit(QUNN(2, period=4, mode="unitary")).circuit(l=3, input=torch.randn(3, 2))
+        >>> made.num_qubits  # 1 for the data, 2 for the clock
+        3
         """
         Y = self._input if input is None else self.model.as_batch(input)[0][0]
         if Y is None:
@@ -178,6 +211,15 @@ class QUNNCircuit:
         Raises
         ------
         InputError : a literal model, whose deviation also depends on its layers; an error that is not positive.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from circuits import QUNNCircuit
+        >>> from qunn import QUNN
+        >>> circuit, Y = QUNNCircuit(QUNN(2, period=2, mode="unitary")), torch.ones(3, 2)
+        >>> round(circuit.shots_needed(0.001, Y) / circuit.shots_needed(0.01, Y))  # what one more digit costs
+        100
         """
         if self.model.mode != "unitary":
             raise must_be("model", 'of mode="unitary"', self.model.mode)
@@ -198,6 +240,18 @@ class QUNNCircuit:
         ------
         InputError : what `model(input)` refuses, a batch of no sequences, shots below 1.
         MemoryEstimateError, SimulationError : see `elements` and `circuits.backends`.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from circuits import QUNNCircuit, backend
+        >>> from qunn import QUNN
+        >>> model = QUNN(2, period=2, dtype=torch.float64, backend="dense")  # literal: a dilation a layer
+        >>> circuit, Y = QUNNCircuit(model, backend=backend("CPU", seed=3)), torch.ones(4, 2).double()
+        >>> torch.allclose(circuit.run(Y), model(Y)[0])
+        True
+        >>> bool((circuit.run(Y, shots=10_000) - model(Y)[0]).abs().max() < 0.1)  # some 1/sqrt(shots)
+        True
         """
         output = self.evaluate(input, shots).output
         if shots is None and self.model.mode == "unitary" and self.synthesis in EXACT and torch.is_grad_enabled():

@@ -45,9 +45,19 @@ class ClockHamiltonian:
     Attributes
     ----------
     steps : U_1 … U_T, see `hamiltonians.steps` and `hamiltonians.contractions`.
-    space : which data space: "configuration", "tape", "function" (spec section 4), or "steps" for a plain list.
+    space : which data space: "configuration", "tape", "function" (see `from_machine`), or "steps" for a plain list.
     initial : x of H_in, a unit vector of length d, or None.
     readout : how a data index of a machine's space reads as a tape; None for plain steps.
+
+    Examples
+    --------
+    >>> from hamiltonians import ClockHamiltonian
+    >>> H = ClockHamiltonian.from_steps([[1, 2, 0], [2, 1, 0]], initial=[1, 0, 0])  # two permutations of 0, 1, 2
+    >>> H.d, H.T, H.dimension
+    (3, 2, 9)
+    >>> psi = H.history_state()
+    >>> float(abs(H.apply(psi)).max()) < 1e-15  # the history of the computation is a ground state
+    True
     """
 
     steps: Steps
@@ -70,7 +80,7 @@ class ClockHamiltonian:
         max_steps: int | None = None,
         progress: Progress = no_progress,
     ) -> ClockHamiltonian:
-        """Run the machine and build H in one of the three data spaces of spec section 4.
+        """Run the machine and build H in one of the three data spaces of docs/mathematics/clock-hamiltonian.md.
 
         Parameters
         ----------
@@ -85,6 +95,15 @@ class ClockHamiltonian:
         ------
         InputError : not halting, an option that does not belong to the space, or two configurations that merge.
         MemoryEstimateError : the record of the run is larger than the memory that is free.
+
+        Examples
+        --------
+        >>> from hamiltonians import ClockHamiltonian, load_machine
+        >>> machine = load_machine("bb:1RB1LB_1LA1RZ")  # the second busy beaver: 6 steps on 4 cells
+        >>> ClockHamiltonian.from_machine(machine).dimension, (6 + 1) ** 2
+        (49, 49)
+        >>> ClockHamiltonian.from_machine(machine, "tape").dimension, 2**4 * (6 + 1)
+        (112, 112)
         """
         from hamiltonians.spaces import hamiltonian_of_machine
 
@@ -103,7 +122,16 @@ class ClockHamiltonian:
     def from_trajectory(
         cls, trajectory: Trajectory, space: Space = "configuration", *, tape_cells: int | None = None
     ) -> ClockHamiltonian:
-        """H of one run in the `configuration` or the `tape` space."""
+        """H of one run in the `configuration` or the `tape` space.
+
+        Examples
+        --------
+        >>> from hamiltonians import ClockHamiltonian, load_machine
+        >>> run = load_machine("bb:1RB1LB_1LA1RZ").run()
+        >>> H = ClockHamiltonian.from_trajectory(run, "tape")
+        >>> H.T == run.steps, H.readout.trajectories[""] is run
+        (True, True)
+        """
         from hamiltonians.spaces import hamiltonian_of_trajectory
 
         return hamiltonian_of_trajectory(trajectory, space, tape_cells=tape_cells)
@@ -122,6 +150,15 @@ class ClockHamiltonian:
         Raises
         ------
         InputError : a step is no contraction, or `initial` is no unit vector of length d.
+
+        Examples
+        --------
+        >>> from hamiltonians import ClockHamiltonian, ground_state
+        >>> steps = [[1, 2, 3, 4, 0], [0, 1, 4, 3, 2]]  # a cyclic shift, then 2 and 4 swapped
+        >>> ground_state(ClockHamiltonian.from_steps(steps)).degeneracy
+        5
+        >>> ground_state(ClockHamiltonian.from_steps(steps, initial=[0, 0, 1, 0, 0])).degeneracy
+        1
         """
         packed = as_steps(steps, n_qubits)
         return cls(packed, "steps", None if initial is None else _unit_vector(initial, packed.d))
@@ -211,6 +248,16 @@ class ClockHamiltonian:
         Raises
         ------
         MemoryEstimateError : it would not fit.
+
+        Examples
+        --------
+        >>> from hamiltonians import ClockHamiltonian
+        >>> H = ClockHamiltonian.from_steps([[[1]], [[1]], [[1]]])  # on a single state: a path's Laplacian
+        >>> print(H.to_sparse().toarray().astype(int))
+        [[ 1 -1  0  0]
+         [-1  2 -1  0]
+         [ 0 -1  2 -1]
+         [ 0  0 -1  1]]
         """
         self.require("sparse")
         N, d = self.clock_states, self.d
@@ -355,6 +402,16 @@ class ClockHamiltonian:
         ------
         InputError : no x is given and none is known.
         MemoryEstimateError : a vector does not fit; `history()` needs T+1 rows only.
+
+        Examples
+        --------
+        >>> from hamiltonians import ClockHamiltonian
+        >>> H = ClockHamiltonian.from_steps([[1, 2, 0], [2, 1, 0]])  # 0 -> 1 -> 1
+        >>> psi = H.history_state([1, 0, 0]).reshape(3, 3)  # data, clock
+        >>> print((psi * (H.T + 1) ** 0.5).round(12))
+        [[1. 0. 0.]
+         [0. 1. 1.]
+         [0. 0. 0.]]
         """
         self.require("vector", "`history()` keeps only its non-zero rows")
         if x is None and self.initial is None and self.readout is not None:

@@ -26,6 +26,17 @@ class Gate:
     """A one- or two-qubit gate: `matrix` is 2×2 or 4×4, `qubits` its positions, the first the more significant bit.
 
     Qubit 0 is the most significant bit of the data index, as `numpy.kron(matrix, I)` has it for qubit 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hamiltonians import ClockHamiltonian, Gate
+    >>> hadamard = Gate(np.array([[1, 1], [1, -1]]) / np.sqrt(2), (0,))
+    >>> cnot = Gate(np.eye(4)[[0, 1, 3, 2]], (0, 1))  # qubit 0 controls
+    >>> H = ClockHamiltonian.from_steps([hadamard, cnot], [1, 0, 0, 0], n_qubits=2)
+    >>> psi = H.history_state().reshape(4, 3)[:, 2] * np.sqrt(3)  # at the last clock state
+    >>> np.allclose(psi, [np.sqrt(1 / 2), 0, 0, np.sqrt(1 / 2)])  # the Bell state
+    True
     """
 
     matrix: NDArray[Any]

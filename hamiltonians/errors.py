@@ -13,6 +13,15 @@ class InputError(ValueError):
     Attributes
     ----------
     field : the name of the offending key or argument, or None where the input as a whole is at fault.
+
+    Examples
+    --------
+    >>> from hamiltonians import InputError, load_machine
+    >>> try:
+    ...     load_machine("bb:1RB1LB_1LA1RZ").run("012")
+    ... except InputError as error:
+    ...     print(error.field, "-", error)
+    input - `input` must be in the alphabet (one of 0, 1), but is '2'
     """
 
     def __init__(self, message: str, field: str | None = None) -> None:
@@ -21,7 +30,18 @@ class InputError(ValueError):
 
 
 class MemoryEstimateError(MemoryError):
-    """More memory would be needed than is free; raised before anything is allocated."""
+    """More memory would be needed than is free; raised before anything is allocated.
+
+    Examples
+    --------
+    >>> from hamiltonians import ClockHamiltonian, MemoryEstimateError, load_machine
+    >>> H = ClockHamiltonian.from_machine(load_machine("bb:1RB1LB_1LA1RZ"), "tape", tape_cells=50)
+    >>> try:
+    ...     H.to_sparse()
+    ... except MemoryEstimateError:
+    ...     print(f"{H.memory_estimate('sparse') / 2**50:.0f} PiB")
+    624 PiB
+    """
 
 
 def must_be(field: str, allowed: str, value: object) -> InputError:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Explanation:
-    """One key: what it is, its formula, where it comes from, and what the paper has wrong about it (spec section 7)."""
+    """One key: what it is, its formula, where it comes from, and what the paper has wrong about it (E1 … E17)."""
 
     meaning: str
     formula: str = ""
@@ -19,6 +19,7 @@ class Explanation:
 
 _HISTORY = "|ψ0> = (T+1)^(-1/2) ( |r_1>⊗|1> + Σ_j |w_j>⊗|j+1> )"
 _APPENDIX = "Appendix A"
+_PAGE = "docs/mathematics/clock-hamiltonian.md"
 
 EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
     {
@@ -28,7 +29,7 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "which data space H acts on: `configuration` (whole configurations), `tape` (the symbol under the head), "
             "`function` (all inputs of one length)",
             "U_j = |w_j><r_j| on it",
-            f"Eqs. (37)-(39), {_APPENDIX}; spec section 4",
+            f"Eqs. (37)-(39), {_APPENDIX}; {_PAGE}",
             "E12: |w><r| is a partial isometry; U_j⊗|j+1><j| is never unitary",
         ),
         "steps": Explanation(
@@ -48,14 +49,14 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
         "degeneracy_predicted": Explanation(
             "what the theory predicts: 1 in `configuration`, |Σ|^(cells never read) in `tape`, "
             "one an input in `function` (1 with H_in)",
-            source="spec section 4",
+            source=_PAGE,
             erratum="the paper's `unique` holds in the literal reading, `configuration`",
         ),
         "energies": Explanation("the k lowest energies of the whole space, with multiplicity"),
         "energies_closed_form": Explanation(
             "the same by the formulas for paths, from the census of components",
             "2-2cos(πi/m), 2-2cos((2i-1)π/(2m+1)), 2-2cos(iπ/(m+1)) for paths of m rows with 0, 1, 2 broken ends",
-            "spec section 4",
+            _PAGE,
         ),
         "gap": Explanation(
             "the lowest energy above the ground space in the whole space, computed from H", source=_APPENDIX
@@ -63,9 +64,9 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
         "gap_closed_form": Explanation(
             "the formula for the gap, beside the computed number",
             "min(2-2cos(π/(T+1)), 1); with H_in and several inputs 2-2cos(π/(2T+3)); in `tape` that of the lowest path",
-            "spec section 4",
+            _PAGE,
         ),
-        "gap_history_path": Explanation("the gap of the history's own path", "2 - 2cos(π/(T+1))", "spec section 4"),
+        "gap_history_path": Explanation("the gap of the history's own path", "2 - 2cos(π/(T+1))", _PAGE),
         "gap_component": Explanation("the connected component whose energy the gap is"),
         "history_overlap": Explanation(
             "the part of the history state that lies in the ground space: 1 when Theorem 5 holds",

@@ -25,7 +25,14 @@ Word = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Rule:
-    """One transition: write `write`, move the head by `move` (-1, 0, +1), go to `to_state`."""
+    """One transition: write `write`, move the head by `move` (-1, 0, +1), go to `to_state`.
+
+    Examples
+    --------
+    >>> from hamiltonians import Rule, load_machine
+    >>> load_machine("bb:1RB1LB_1LA1RZ").rules["A", "0"] == Rule(to_state="B", write="1", move=+1)  # 1RB
+    True
+    """
 
     to_state: str
     write: str
@@ -60,6 +67,14 @@ class TuringMachine:
     Raises
     ------
     InputError : a field contradicts another; the message names both.
+
+    Examples
+    --------
+    >>> from hamiltonians import Rule, TuringMachine
+    >>> flip = {("s", "0"): Rule("s", "1", +1), ("s", "1"): Rule("s", "0", +1), ("s", "_"): Rule("end", "_", 0)}
+    >>> machine = TuringMachine("flip", ("0", "1", "_"), "_", ("s", "end"), "s", frozenset({"end"}), flip)
+    >>> machine.run("0110").output
+    '1001'
     """
 
     name: str
@@ -166,6 +181,16 @@ class TuringMachine:
         Raises
         ------
         InputError : a symbol is unknown, or the machine has not halted after `max_steps` steps.
+
+        Examples
+        --------
+        >>> from hamiltonians import load_machine
+        >>> machine = load_machine("bb:1RB1LB_1LA1RZ")
+        >>> machine.run().steps
+        6
+        >>> machine.run(max_steps=5)
+        Traceback (most recent call last):
+        hamiltonians.errors.InputError: `bb:1RB1LB_1LA1RZ` did not halt within 5 steps; raise `--max-steps` if it should
         """
         from hamiltonians.trajectory import run_machine  # the runner is compiled: loaded when first used
 

@@ -88,7 +88,7 @@ def eigenvector(kind: PathKind, energy: float) -> NDArray[np.float64]:
 
 
 def closed_form(kind: PathKind, k: int) -> NDArray[np.float64]:
-    """The k lowest eigenvalues by the formulas of spec section 4: printed beside the computed ones, never instead.
+    """The k lowest eigenvalues by the closed forms: printed beside the computed ones, never instead.
 
     Full: 2 - 2cos(πi/m), i = 0 …; one wall: 2 - 2cos((2i-1)π/(2m+1)), i = 1 …; two: 2 - 2cos(iπ/(m+1)), i = 1 ….
     Written as 4sin²(half the angle), which keeps its digits near zero.

@@ -1,4 +1,4 @@
-"""What spec section 4 predicts for machines: printed beside the computed numbers, and compared with them."""
+"""What the closed forms predict for machines: printed beside the computed numbers, and compared with them."""
 
 from __future__ import annotations
 

@@ -39,7 +39,18 @@ class Check:
 @final
 @dataclass(frozen=True)
 class Report:
-    """What `python -m qunn.ground_state` prints; a key a field, explained by `hamiltonians.explain`."""
+    """What `python -m qunn.ground_state` prints; a key a field, explained by `hamiltonians.explain`.
+
+    Examples
+    --------
+    >>> from hamiltonians import ClockHamiltonian, certify, ground_state, load_machine
+    >>> H = ClockHamiltonian.from_machine(load_machine("bb:1RB1LB_1LA1RZ"))
+    >>> report = certify(H, ground_state(H))
+    >>> report.verified, report.output, report.machine_output
+    (True, '1111', '1111')
+    >>> abs(report.printed_eq40_energy - 1 / report.steps) < 1e-12  # not 0: Eq. (40) lacks a term (E9)
+    True
+    """
 
     machine: str | None
     input: str | None
@@ -81,12 +92,23 @@ class Report:
 def certify(
     H: ClockHamiltonian, result: GroundState, psi: SparseState | None = None, seconds: float | None = None
 ) -> Report:
-    """Check a result against H itself and against the predictions of spec section 4.
+    """Check a result against H itself and against the predictions of docs/mathematics/clock-hamiltonian.md.
 
     Parameters
     ----------
     psi : the ground state to certify; default: the projection of the history state on the ground space that was found.
     seconds : put into the report.
+
+    Examples
+    --------
+    >>> from hamiltonians import ClockHamiltonian, certify, ground_state, load_machine
+    >>> H = ClockHamiltonian.from_machine(load_machine("bb:1RB1LB_1LA1RZ"))
+    >>> low = ground_state(H)
+    >>> certify(H, low).verified
+    True
+    >>> report = certify(H, low, psi=low.state(1))  # an excited state instead
+    >>> report.verified, [check.name for check in report.checks if not check.passed]
+    (False, ['ground energy', 'history overlap'])
     """
     history = history_of(H, result)
     if psi is None:

@@ -34,6 +34,16 @@ class GroundState:
     solver : the method, and what chose it.
     message : a sentence on what was done, for people.
     error : relative error allowed for in energies and gap where they are compared.
+
+    Examples
+    --------
+    >>> import math
+    >>> from hamiltonians import ClockHamiltonian, ground_state
+    >>> low = ground_state(ClockHamiltonian.from_steps([[1, 2, 0]] * 9), k=6)
+    >>> low.degeneracy, low.converged  # one history an input
+    (3, True)
+    >>> math.isclose(low.gap, 2 - 2 * math.cos(math.pi / 10)), low.states.shape
+    (True, (30, 6))
     """
 
     energies: NDArray[np.float64]
@@ -50,7 +60,17 @@ class GroundState:
     gap_component: PathKind | None = None
 
     def state(self, i: int = 0) -> SparseState:
-        """Eigenvector i by its rows."""
+        """Eigenvector i by its rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hamiltonians import ClockHamiltonian, ground_state, load_machine
+        >>> H = ClockHamiltonian.from_machine(load_machine("bb:1RB1LB_1LA1RZ"))
+        >>> psi = ground_state(H).state()
+        >>> np.allclose(abs(psi.dense(H)), H.history_state())  # up to its sign
+        True
+        """
         column = np.ascontiguousarray(self.states[:, i])
         if self.indices is not None:
             return SparseState(self.indices, column)

@@ -63,6 +63,16 @@ def ground_state(
     ------
     InputError : an unknown solver or engine, k < 1, or a solver that does not apply to these steps.
     MemoryEstimateError : the method would need more memory than is free.
+
+    Examples
+    --------
+    >>> import math
+    >>> from hamiltonians import ClockHamiltonian, ground_state, load_machine
+    >>> low = ground_state(ClockHamiltonian.from_machine(load_machine("bb:1RB1LB_1LA1RZ")))
+    >>> low.degeneracy, float(low.energies[0])
+    (1, 0.0)
+    >>> math.isclose(low.gap, 2 - 2 * math.cos(math.pi / 7))  # T = 6
+    True
     """
     if not isinstance(k, int | np.integer) or k < 1:
         raise must_be("k", "an integer, at least 1", k)

@@ -1,4 +1,4 @@
-"""From a machine to the steps of the three data spaces of spec section 4 (Appendix A of the paper)."""
+"""From a machine to the steps of the three data spaces (Appendix A of the paper; docs/mathematics)."""
 
 from __future__ import annotations
 

@@ -355,7 +355,7 @@ def _apply(steps, N, indices, values, inside, outside, leaked):  # type: ignore[
     for i in range(len(indices)):
         x, j = indices[i] // N, indices[i] % N
         value = values[i]
-        inside[i] += ((j > 0) + (j < N - 1)) * value
+        inside[i] += ((1 if j > 0 else 0) + (1 if j < N - 1 else 0)) * value
         for neighbour in range(2):
             if neighbour == 0 and j < N - 1:
                 z = kernels.image(steps, j, x)

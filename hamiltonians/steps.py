@@ -54,7 +54,7 @@ class Steps(ABC):
     @property
     @abstractmethod
     def unitary(self) -> bool:
-        """Whether every step is unitary: then the frame V of spec section 4 exists and H = V (I⊗Laplacian) V†."""
+        """Whether every step is unitary: then the frame V (`solvers.sweep`) exists and H = V (I⊗Laplacian) V†."""
 
     @abstractmethod
     def data(self) -> kernels.StepData:

@@ -27,6 +27,13 @@ class Configuration:
 
     `tape[0]` lies on cell `offset`; cells are numbered from the input's first symbol. A blank tape is `()` at 0, so
     that equal configurations are equal objects.
+
+    Examples
+    --------
+    >>> from hamiltonians import Configuration, load_machine
+    >>> run = load_machine("bb:1RB1LB_1LA1RZ").run()
+    >>> run.configurations[2] == Configuration(state="A", head=0, tape=("1", "1"), offset=0)
+    True
     """
 
     state: str
@@ -48,6 +55,15 @@ class Trajectory:
     output : the last tape from its first to its last non-blank cell.
     cells_read : first and last cell that a step read, or None for T = 0.
     configurations : a lazy sequence of T+1 `Configuration`s.
+
+    Examples
+    --------
+    >>> from hamiltonians import load_machine
+    >>> run = load_machine("bb:1RB1LB_1LA1RZ").run()
+    >>> run.steps, run.output, run.final_state, run.accepted
+    (6, '1111', 'Z', True)
+    >>> len(run.configurations), run.cells_read
+    (7, (-2, 1))
     """
 
     machine: TuringMachine

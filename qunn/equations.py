@@ -21,7 +21,7 @@ from qunn.tableau import ButcherTableau
 
 
 class Equations(RecurrentLayer):
-    """Eqs. (2)-(4) of an n-t-ODERNN (Definition 1, read as the spec's section 1 settles it):
+    """Eqs. (2)-(4) of an n-t-ODERNN (Definition 1, read as docs/mathematics/odernn.md settles it):
 
         K_q     = γ_q K_{q-1} + κ_q σ_q(W_q Y_{l - t_{q-1}} + b_q + V_q x_l + h Σ_k α_qk K_k),      q = 1..n,  γ_1 = 0
         Y_{l+1} = γ_{n+1} Y_l + κ_{n+1} σ_{n+1}(W_{n+1} Y_{l - t_{n-1}} + b_{n+1} + V_{n+1} x_l + h Σ_k β_k K_k)

@@ -43,6 +43,16 @@ class ODERNN(SequenceModule):
     ------
     InputError : layers that do not fit each other; `bidirectional`, which has no meaning here.
     NotConverged : implicit stages that the solver could not solve, while calling.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import ODERNN
+    >>> from qunn.fields import GradientField
+    >>> network = ODERNN.from_tableau("gauss2", GradientField(8, input_size=3), h=0.1)
+    >>> output, h_n = network(torch.randn(50, 4, 3))  # time, batch, features
+    >>> output.shape, h_n.shape, (network.n, network.t)  # two stages, one step of memory
+    (torch.Size([50, 4, 8]), torch.Size([1, 4, 8]), (2, 1))
     """
 
     def __init__(
@@ -81,6 +91,16 @@ class ODERNN(SequenceModule):
         Raises
         ------
         InputError : an unknown tableau, h ≤ 0, or something that is no field.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from qunn import ODERNN
+        >>> from qunn.fields import FunctionField
+        >>> rk4 = ODERNN.from_tableau("rk4", FunctionField(torch.neg, 1, dtype=torch.float64), h=0.1)  # y' = -y
+        >>> y = rk4.integrate(torch.ones(1, dtype=torch.float64), steps=10)[-1]
+        >>> abs(float(y) - torch.e**-1) < 1e-6  # fourth order: some 10^-7
+        True
         """
         table = tableaux[tableau] if isinstance(tableau, str) else tableau
         if not isinstance(table, ButcherTableau):
@@ -119,6 +139,14 @@ class ODERNN(SequenceModule):
         Raises
         ------
         InputError : a size, n or t below 1, h ≤ 0, an unknown weight or activation.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from qunn import ODERNN
+        >>> network = ODERNN.anti_hermitian(n=2, t=2, input_size=3, hidden_size=8)
+        >>> network.n, network.t, network(torch.randn(5, 1, 3))[0].shape
+        (2, 2, torch.Size([5, 1, 8]))
         """
         from qunn.members.anti_hermitian import AntiHermitianMember
 
@@ -158,7 +186,19 @@ class ODERNN(SequenceModule):
         return super().forward(input, h_0, step=step)
 
     def integrate(self, y_0: Tensor, steps: int) -> Tensor:
-        """Y_0 … Y_steps of one layer without input: y_0 [B, s] or [s] -> [steps + 1, B, s] or [steps + 1, s]."""
+        """Y_0 … Y_steps of one layer without input: y_0 [B, s] or [s] -> [steps + 1, B, s] or [steps + 1, s].
+
+        Examples
+        --------
+        >>> import torch
+        >>> from qunn import ODERNN
+        >>> from qunn.fields import FunctionField
+        >>> turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
+        >>> field = FunctionField(lambda y: y @ turn.T, 2, dtype=torch.float64)  # a circle
+        >>> orbit = ODERNN.from_tableau("implicit_midpoint", field, h=0.5).integrate(turn[0], steps=100)
+        >>> orbit.shape, bool((orbit.norm(dim=1) - 1).abs().max() < 1e-10)  # it keeps the radius
+        (torch.Size([101, 2]), True)
+        """
         layer = self.equations[0]
         if self.num_layers != 1 or layer.t != 1 or layer.input_size:
             raise must_be("integrate", "called on one layer with t = 1 and no input", repr(self))

@@ -36,6 +36,17 @@ class Period:
     acf : [lags] of the series about its cubic trend, Σ_t x_t x_{t+k} / Σ_t x_t² at lag k; the columns' mean.
     whitened : [lags] r_k of the whitened series, on which the decision rests: Σ_t y_t y_{t+k} L / ((L-k) Σ_t y_t²).
     bound : [lags] above which r_k stands out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qunn import estimate_period
+    >>> noise = np.random.default_rng(0).normal(size=200)
+    >>> period = estimate_period(noise)
+    >>> period.value, period.confidence  # none is found in noise
+    (None, 0.0)
+    >>> float(period.acf[0])
+    1.0
     """
 
     value: int | None
@@ -83,6 +94,15 @@ def estimate_period(series: Any, *, max_period: int | None = None, alpha: float 
     Raises
     ------
     InputError : values that are no finite numbers, fewer than 20, constant ones, or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qunn import estimate_period
+    >>> t = np.arange(240)
+    >>> series = np.sin(2 * np.pi * t / 12) + 0.5 * np.random.default_rng(0).normal(size=240) + 0.01 * t
+    >>> estimate_period(series).value
+    12
     """
     x = _checked(series)
     if max_period is not None and (

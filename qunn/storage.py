@@ -73,6 +73,17 @@ def save(model: Savable, path: str | os.PathLike[str]) -> None:
     ------
     InputError : a class, a dtype, or an argument such as a callable, that no file can hold; a path that cannot be
         written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from qunn import URNN, load, save
+    >>> urnn = URNN(3, 8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(urnn, f"{folder}/urnn.safetensors")
+    ...     again = load(f"{folder}/urnn.safetensors")
+    >>> all(bool((p == q).all()) for p, q in zip(urnn.parameters(), again.parameters(), strict=True))
+    True
     """
     name = type(model).__name__
     if CLASSES.get(name) != type(model).__module__:
@@ -108,6 +119,16 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> An
     Raises
     ------
     InputError : no such file, not a safetensors file, not one of this format, or tensors that do not fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from qunn import ARNN, load
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ARNN(3, 8, scheme="leapfrog").save(f"{folder}/arnn.safetensors")
+    ...     arnn = load(f"{folder}/arnn.safetensors")
+    >>> arnn.config()["scheme"], arnn.hidden_size
+    ('leapfrog', 8)
     """
     if not Path(path).is_file():
         raise must_be("file", "a saved model (safetensors)", str(path))

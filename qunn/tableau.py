@@ -1,6 +1,6 @@
 """Butcher tableaux as data: the coefficients (A, b, c) of Runge-Kutta methods, and what can be read off them.
 
-A method is a value here, never a class with its own step. One step for y' = f(y) is (spec section 1)
+A method is a value here, never a class with its own step. One step for y' = f(y) is (docs/mathematics/odernn.md)
 
     K_i = f(y + h Σ_j a_ij K_j),    y ← y + h Σ_i b_i K_i,    i, j = 1 … n.
 
@@ -41,6 +41,15 @@ class ButcherTableau:
     Raises
     ------
     InputError : A not square, b or c not of n numbers, anything not finite or not real, order not an integer ≥ 1.
+
+    Examples
+    --------
+    >>> from qunn import ButcherTableau
+    >>> theta = ButcherTableau("theta", [[2 / 3]], [1], order=1)  # one stage at θ = 2/3
+    >>> theta.explicit, theta.algebraically_stable()
+    (False, True)
+    >>> round(float(abs(theta.stability_function(-1e9))), 6)  # of a stiff problem: (1 - θ)/θ
+    0.5
     """
 
     name: str
@@ -88,6 +97,14 @@ class ButcherTableau:
 
         R(z) = 1 + z bᵀ(I - zA)⁻¹1 = det(I - zA + z1bᵀ) / det(I - zA), HW propositions IV.3.1 and IV.3.2. The second
         form is computed: it keeps its digits where R is small. `z` of any shape; R has the same. Infinite at a pole.
+
+        Examples
+        --------
+        >>> import math
+        >>> from qunn import tableaux
+        >>> R = tableaux["rk4"].stability_function(-0.5)
+        >>> math.isclose(R.real, sum((-0.5) ** k / math.factorial(k) for k in range(5)))  # exp up to order 4
+        True
         """
         z = np.asarray(z, dtype=np.complex128)[..., None, None]
         eye = np.eye(self.n)
@@ -101,6 +118,13 @@ class ButcherTableau:
 
         For two solutions with differences Δy, ΔK_i and stage arguments ΔY_i, one step gives
         |Δy'|² = |Δy|² + 2h Σ_i b_i <ΔY_i, ΔK_i> - h² Σ_ij Q_ij <ΔK_i, ΔK_j>.
+
+        Examples
+        --------
+        >>> from qunn import tableaux
+        >>> print(tableaux["trapezoid"].burrage_butcher())  # diag(-1/4, 1/4): indefinite
+        [[-0.25  0.  ]
+         [ 0.    0.25]]
         """
         bA = self.b[:, None] * self.A
         return bA + bA.T - np.outer(self.b, self.b)
@@ -117,6 +141,13 @@ class ButcherTableau:
         An eigenvalue of Q, or a b_i, above -`tolerance` counts as non-negative; the default is `rounding`, because
         Q = 0 of a Gauss method comes out with eigenvalues near -1e-17. No explicit method with b ≠ 0 passes: Q_ii =
         -b_i² there. Contraction needs more than this: a monotone field and the form of the network (E3).
+
+        Examples
+        --------
+        >>> from qunn import tableaux
+        >>> names = ("rk4", "trapezoid", "implicit_midpoint", "gauss2")
+        >>> [name for name in names if tableaux[name].algebraically_stable()]
+        ['implicit_midpoint', 'gauss2']
         """
         smallest = -self.rounding if tolerance is None else -tolerance
         eigenvalues = np.linalg.eigvalsh(self.burrage_butcher())
@@ -145,7 +176,14 @@ class _UnknownTableauError(InputError, KeyError):
 
 
 class _Tableaux(Mapping[str, ButcherTableau]):
-    """The methods by name; an unknown name raises an InputError."""
+    """The methods by name; an unknown name raises an InputError.
+
+    Examples
+    --------
+    >>> from qunn import tableaux
+    >>> len(tableaux), tableaux["gauss2"].order, tableaux["gauss2"].c.round(4).tolist()  # 1/2 ± √3/6
+    (24, 4, [0.2113, 0.7887])
+    """
 
     def __init__(self, methods: Sequence[ButcherTableau]) -> None:
         self._methods = {method.name: method for method in methods}

@@ -19,6 +19,13 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Coverage is that of the tests that are not slow: measuring makes Python half as slow again."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20190613)

@@ -28,6 +28,18 @@ class PhaseEstimation:
     ----------
     circuit : m readout qubits (low; their number's most significant bit is qubit 0) below the system's.
     t : the time of exp(iHt). probabilities [2^m] : of the outcomes, exact.
+
+    Examples
+    --------
+    >>> import math
+    >>> from circuits import clock
+    >>> from hamiltonians import ClockHamiltonian
+    >>> H = ClockHamiltonian.from_steps([[1, 0]], initial=[1, 0])
+    >>> found = clock.phase_estimation(H, clock.history(H), qubits=3)
+    >>> found.probabilities.round(9).tolist()
+    [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    >>> math.isclose(found.resolution, 4 / 7)  # 2π / (2^3 t), t = (π/2)(1 - 2^-3)
+    True
     """
 
     circuit: QuantumCircuit
@@ -85,6 +97,15 @@ def phase_estimation(
     ------
     InputError : a state of another number of qubits, m < 1, a time outside the range, and what `evolution` raises.
     MemoryEstimateError : the circuit or its state does not fit.
+
+    Examples
+    --------
+    >>> from circuits import clock
+    >>> from hamiltonians import ClockHamiltonian
+    >>> H = ClockHamiltonian.from_steps([[1, 0], [0, 1]], initial=[1, 0])
+    >>> found = clock.phase_estimation(H, clock.history(H), qubits=3)
+    >>> float(found.energy), round(float(found.probability), 9)  # 0 with certainty
+    (0.0, 1.0)
     """
     system = encoding_of(H.d, H.T, encoding)
     if state_circuit.num_qubits != system.qubits:

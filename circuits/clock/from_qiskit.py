@@ -34,6 +34,18 @@ def from_circuit(qc: QuantumCircuit) -> ClockHamiltonian:
     ------
     InputError : as `unitary_part`, no gate at all, or a gate that cannot be decomposed.
     MemoryEstimateError : a vector of 2^n does not fit.
+
+    Examples
+    --------
+    >>> import math
+    >>> from qiskit import QuantumCircuit
+    >>> from circuits import clock
+    >>> from hamiltonians import ground_state
+    >>> bell = QuantumCircuit(2)
+    >>> _ = bell.h(0), bell.cx(0, 1)
+    >>> low = ground_state(clock.from_circuit(bell))
+    >>> low.degeneracy, math.isclose(low.gap, 2 - 2 * math.cos(math.pi / 7))  # 2T + 3 with T = 2 gates
+    (1, True)
     """
     circuit = unitary_part(qc)
     n = circuit.num_qubits

@@ -38,6 +38,16 @@ def history(H: ClockHamiltonian, x: ArrayLike | None = None, *, encoding: str = 
     ------
     InputError : no x is given and none is known; a step does not keep the norm of what reaches it.
     MemoryEstimateError : a vector of the whole space does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qiskit.quantum_info import Statevector
+    >>> from circuits import clock
+    >>> from hamiltonians import ClockHamiltonian
+    >>> H = ClockHamiltonian.from_steps([[1, 0], [1, 0], [0, 1]], initial=[1, 0])  # 2·4 rows fill three qubits
+    >>> np.allclose(Statevector(clock.history(H)), H.history_state())
+    True
     """
     qubits = encoding_of(H.d, H.T, encoding)
     psi = H.clock_major(H.history_state(x))  # (T+1, d)

@@ -39,6 +39,18 @@ class Relaxation:
     circuits : those of one step, one ancilla (the highest qubit) each; applied in order, the ancilla 0 at the start
         and post-selected on 0 at the end of each.
     scale : λ; a step's circuits apply its map divided by λ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuits import clock
+    >>> from hamiltonians import ClockHamiltonian
+    >>> H = ClockHamiltonian.from_steps([[1, 0]])  # a NOT: the state 0 at clock 1 belongs to 1 at clock 2
+    >>> found = clock.relaxation(H, [1, 0, 0, 0], steps=2, tau=0.5, by="term")
+    >>> found.target.real.round(9).tolist(), found.K.shape, len(found.circuits)
+    ([0.5, 0.0, 0.0, 0.5], (3, 4), 1)
+    >>> np.allclose(found.distances[1:] / found.distances[:-1], np.exp(-2 * 0.5))  # e^{-2τ} a step
+    True
     """
 
     K: Array
@@ -80,6 +92,16 @@ def relaxation(
     InputError : an unknown name, a K0 of another shape, not finite or 0, a step that is not positive or belongs to the
         other kind.
     MemoryEstimateError : the unitary, or the states, do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from circuits import clock
+    >>> from hamiltonians import ClockHamiltonian
+    >>> H = ClockHamiltonian.from_steps([[1, 0]])  # energies 0 and 2
+    >>> found = clock.relaxation(H, [1, 0, 0, 0], steps=3, h=0.25)
+    >>> np.allclose(found.distances[1:] / found.distances[:-1], 1 - 0.25 * 2)
+    True
     """
     start = _checked(H, K0, steps, h, tau, by)
     qubits = encoding_of(H.d, H.T, encoding)

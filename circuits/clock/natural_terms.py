@@ -38,6 +38,18 @@ class Term:
     phases : K as levels that commute, for exp(-itK). dampings : K as levels that exclude each other, for exp(-τK);
         none for the padding, which no state of data and clock meets.
     hop : where a step hops; None for the other terms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qiskit.quantum_info import Operator
+    >>> from scipy.linalg import expm
+    >>> from circuits import clock
+    >>> from hamiltonians import ClockHamiltonian
+    >>> term = clock.terms(ClockHamiltonian.from_steps([[1, 0]]))[0]
+    >>> K = term.operator().to_matrix()
+    >>> term.name, np.allclose(Operator(term.exponential(0.7)), expm(-0.7j * K))
+    ('step 1', True)
     """
 
     name: str
@@ -86,6 +98,16 @@ def terms(H: ClockHamiltonian, encoding: str = "binary") -> tuple[Term, ...]:
     ------
     InputError : an unknown encoding, or a step that is a plain matrix on more than 8 qubits.
     MemoryEstimateError : the steps' table does not fit.
+
+    Examples
+    --------
+    >>> from circuits import clock
+    >>> from hamiltonians import ClockHamiltonian
+    >>> H = ClockHamiltonian.from_steps([[1, 2, 0], [2, 1, 0]], initial=[1, 0, 0])
+    >>> [term.name for term in clock.terms(H)]
+    ['step 1', 'step 2', 'initial', 'padding']
+    >>> sum(term.operator() for term in clock.terms(H)).equiv(clock.operator(H))
+    True
     """
     qubits = encoding_of(H.d, H.T, encoding)
     hops = Hops(H, qubits)

@@ -25,6 +25,13 @@ def operator(H: ClockHamiltonian, encoding: str = "binary") -> SparsePauliOp:
     ------
     InputError : an unknown encoding; a step that is a plain matrix on more than 8 qubits.
     MemoryEstimateError : the strings do not fit.
+
+    Examples
+    --------
+    >>> from circuits import clock
+    >>> from hamiltonians import ClockHamiltonian
+    >>> clock.operator(ClockHamiltonian.from_steps([[1, 0]])).to_list()  # a NOT: I - X on data times X on clock
+    [('II', (1+0j)), ('XX', (-1+0j))]
     """
     qubits = encoding_of(H.d, H.T, encoding)
     require_strings(H, qubits)

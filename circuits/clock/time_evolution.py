@@ -35,7 +35,7 @@ def evolution(
     """A circuit for exp(-iHt) on the encoding's qubits, global phase included.
 
     Split by natural terms, each of which annihilates the history state, a product formula keeps that state exactly
-    whatever t and `reps` are (spec section 5); split by Pauli strings it does not.
+    whatever t and `reps` are (docs/mathematics/links.md); split by Pauli strings it does not.
 
     Parameters
     ----------
@@ -50,6 +50,17 @@ def evolution(
     ------
     InputError : an unknown name, reps no integer of at least 1, t not finite, a step that has no exact circuit.
     MemoryEstimateError : strings, gates or the matrix do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qiskit.quantum_info import Statevector
+    >>> from circuits import clock
+    >>> from hamiltonians import ClockHamiltonian
+    >>> H = ClockHamiltonian.from_steps([[1, 0], [1, 0], [0, 1]], initial=[1, 0])
+    >>> psi = Statevector(clock.history(H))
+    >>> np.allclose(psi.evolve(clock.evolution(H, 7.3)), psi)  # one Lie step keeps the ground state exactly
+    True
     """
     check(t, reps, synthesis, terms)
     qubits = encoding_of(H.d, H.T, encoding)

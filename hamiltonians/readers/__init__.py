@@ -51,6 +51,13 @@ def load_machine(path_or_text: str | os.PathLike[str], format: str | None = None
     Raises
     ------
     InputError : names the file, the field in that format's own words, and what is allowed there.
+
+    Examples
+    --------
+    >>> from hamiltonians import load_machine
+    >>> machine = load_machine("bb:1RB1LB_1LA1RZ")  # for A, B on 0 and 1: write, move, next state
+    >>> machine.rules["A", "0"], machine.states
+    (Rule(to_state='B', write='1', move=1), ('A', 'B', 'Z'))
     """
     if isinstance(path_or_text, str) and _is_text(path_or_text):
         short = path_or_text.startswith("bb:") and len(path_or_text) <= _MAX_SOURCE

@@ -1,4 +1,4 @@
-"""Recurrent networks with anti-Hermitian weights (spec section 2; Definition 3, Theorem 3, Eq. 1 with E8).
+"""Recurrent networks with anti-Hermitian weights (docs/mathematics/odernn.md; Definition 3, Theorem 3, Eq. 1 with E8).
 
     symplectic-euler   Z_{l+½} = Z_{l-½} - h σ(Wᴴ Y_l + V x_l + b),  Y_{l+1} = Y_l + h σ(W Z_{l+½} + V x_l + b)
     leapfrog           Y_{l+1} = Y_{l-1} + 2h σ(W Y_l + V x_l + b)
@@ -135,6 +135,17 @@ class ARNN(SequenceModule):
     ------
     InputError : an argument out of its range; an input or h_0 as in SequenceModule; states beyond the grid's range.
     ReversalError : in the backward pass, when the recovered past is not the past (see `qunn.arnn.couplings`).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import ARNN
+    >>> arnn = ARNN(3, 8, scheme="leapfrog", h=0.05, dtype=torch.float64)
+    >>> output, h_n = arnn(torch.randn(20, 4, 3, dtype=torch.float64))  # time, batch, features
+    >>> output.shape, [tuple(part.shape) for part in h_n]  # the state is (Y_l, Y_{l-1})
+    (torch.Size([20, 4, 8]), [(1, 4, 8), (1, 4, 8)])
+    >>> arnn.anti_hermitian_error()  # max |W + W†|
+    0.0
     """
 
     def __init__(
@@ -201,7 +212,15 @@ class ARNN(SequenceModule):
         return ", ".join(parts)
 
     def linear_stability(self) -> tuple[LinearStability, ...]:
-        """For every layer, whether the network with σ = identity and no input stays bounded, with its sharp limit."""
+        """For every layer, whether the network with σ = identity and no input stays bounded, with its sharp limit.
+
+        Examples
+        --------
+        >>> from qunn import ARNN
+        >>> schemes = ("symplectic-euler", "leapfrog", "forward-euler")
+        >>> [ARNN(1, 6, scheme=name, h=0.1).linear_stability()[0].stable for name in schemes]  # Euler spirals out
+        [True, True, False]
+        """
         layers = [self._layer(i) for i in range(len(self.layers))]
         return tuple(linear_stability(self.run.scheme, x.weight, self.run.h, self.diffusion) for x in layers)
 
@@ -222,6 +241,16 @@ class ARNN(SequenceModule):
         Raises
         ------
         InputError : a packed input, forward Euler, dropout while training, or an input or h_n of a wrong shape.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from qunn import ARNN
+        >>> arnn, x = ARNN(3, 8, reversible=True), torch.randn(100, 4, 3)
+        >>> output, h_n = arnn(x)
+        >>> h_0, again = arnn.reverse(h_n, x)
+        >>> torch.equal(again, output), [int(part.count_nonzero()) for part in h_0]  # back at 0, bit for bit
+        (True, [0, 0])
         """
         if not self.run.scheme.reversible:
             raise must_be("scheme", _REVERSIBLE, self.run.scheme.name)

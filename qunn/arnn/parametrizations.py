@@ -2,7 +2,7 @@
 
     parametrize.register_parametrization(layer, "weight", Antisymmetric())
 
-An anti-Hermitian W = -Wᴴ has purely imaginary eigenvalues (spec section 2, ARNN). ᴴ is the conjugate transpose: with a
+An anti-Hermitian W = -Wᴴ has purely imaginary eigenvalues. ᴴ is the conjugate transpose: with a
 plain transpose, W = iS would be symmetric instead, and symplectic Euler unstable at every step h.
 """
 

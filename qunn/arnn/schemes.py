@@ -1,4 +1,4 @@
-"""The ARNN's schemes as data: one recurrence of additive couplings (spec section 2; Eq. 1 with h in both lines, E8).
+"""The ARNN's schemes as data: one recurrence of additive couplings (Eq. 1 with h in both lines, E8).
 
     s_{j+1} = s_{j-lag} + c_j σ(M_j s_j + u_l),    u_l = V x_l + b,    l = j // p                              (*)
 

@@ -1,7 +1,7 @@
 """Known recurrent networks as members of the family: their weights in Eqs. (2)-(4), their forward never called.
 
 Each `Member` keeps one layer's weights under the original's names and lays them out as coefficients, as in the proofs
-of Claims 1-4 where those hold, and as the spec's section 2 mends them where they do not.
+of Claims 1-4 where those hold, and mended where they do not (docs/mathematics/known-networks.md).
 """
 
 from __future__ import annotations
@@ -53,6 +53,18 @@ def as_odernn(module: nn.Module) -> ODERNN:
     Raises
     ------
     InputError : another module; one that is bidirectional or has a projection (`proj_size`); an ARNN on a grid.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import as_odernn
+    >>> lstm = torch.nn.LSTM(3, 8, dtype=torch.float64)
+    >>> x = torch.randn(20, 4, 3, dtype=torch.float64)
+    >>> member = as_odernn(lstm)
+    >>> torch.allclose(member(x)[0], lstm(x)[0])
+    True
+    >>> member.n, member.t
+    (2, 1)
     """
     if isinstance(module, TorchRNN):
         module = module.rnn

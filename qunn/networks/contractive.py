@@ -37,6 +37,17 @@ class ContractiveRNN(SequenceModule, Monitored):
     ------
     InputError : a method that is not algebraically stable, an activation that decreases somewhere, h ≤ 0.
     NotConverged : a step whose implicit stages were not solved, while calling.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import ContractiveRNN
+    >>> _ = torch.manual_seed(0)
+    >>> model = ContractiveRNN(3, 8, dtype=torch.float64)
+    >>> x, h = torch.randn(10, 1, 3, dtype=torch.float64), torch.randn(2, 1, 1, 8, dtype=torch.float64)
+    >>> apart = (model(x, h[0])[0] - model(x, h[1])[0]).norm(dim=-1)
+    >>> bool((apart.diff(dim=0) <= 0).all())  # two orbits with the same input come closer
+    True
     """
 
     def __init__(

@@ -112,6 +112,16 @@ class CWRNN(SequenceModule):
     References
     ----------
     Koutník, Greff, Gomez, Schmidhuber, "A clockwork RNN" (ICML 2014), Eqs. (1)-(4).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import CWRNN
+    >>> _ = torch.manual_seed(0)
+    >>> output, _ = CWRNN(1, 6, periods=(1, 2, 4))(torch.randn(8, 1, 1))  # three modules of two units
+    >>> moved = (output[1:] != output[:-1])[:, 0, ::2].int()  # a unit of each, at l = 1 … 7
+    >>> moved.sum(0).tolist()  # active at all, at 2, 4, 6, and at 4
+    [7, 3, 1]
     """
 
     def __init__(

@@ -46,6 +46,17 @@ class CausallyNormalised(Savable):
         outputs of another size than its inputs; a window below 2; an input of another shape or dtype, or a state of
         another window or batch.
     MemoryEstimateError : windows that need more memory than is free.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import CausallyNormalised, Readout, TorchRNN
+    >>> _ = torch.manual_seed(0)
+    >>> model = CausallyNormalised(Readout(TorchRNN("gru", 1, 8, batch_first=True), 1), window=5).double()
+    >>> x = torch.randn(1, 30, 1).double()
+    >>> one, other = model(x)[0], model(1000 + 50 * x)[0]  # another zero, another unit
+    >>> torch.allclose(other[:, 1:], 1000 + 50 * one[:, 1:], rtol=1e-6)  # the same forecast
+    True
     """
 
     def __init__(self, model: Forecaster, window: int) -> None:

@@ -33,6 +33,16 @@ class Readout(Savable):
     ------
     InputError : a core that is none of this project's sequence modules, QUNN, or TorchRNN; an output_size below 1;
         residual where sizes differ; an input for which a QUNN of real numbers has complex outputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import Readout, TorchRNN
+    >>> model = Readout(TorchRNN("lstm", 3, 8, batch_first=True), output_size=2, last=True).double()
+    >>> x = torch.randn(5, 20, 3).double()
+    >>> output, _ = model(x)
+    >>> output.shape, torch.allclose(output, model.read(model.core(x)[0])[:, -1])
+    (torch.Size([5, 2]), True)
     """
 
     def __init__(

@@ -79,6 +79,14 @@ class ResetBeforeGRU(SequenceModule):
     ----------
     Cho et al., "Learning phrase representations using RNN encoder-decoder" (2014), Eqs. (5)-(8); Chung et al.,
     "Empirical evaluation of gated recurrent neural networks on sequence modeling" (2014).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import ResetBeforeGRU, as_odernn
+    >>> gru, x = ResetBeforeGRU(3, 8).double(), torch.randn(20, 4, 3).double()
+    >>> torch.allclose(gru(x)[0], as_odernn(gru)(x)[0])  # as Eqs. (2)-(4) have it
+    True
     """
 
     def __init__(

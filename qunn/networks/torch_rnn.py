@@ -23,6 +23,14 @@ class TorchRNN(Savable):
     Raises
     ------
     InputError : an unknown kind or nonlinearity, a size below 1, dropout outside [0, 1].
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import TorchRNN
+    >>> model, x = TorchRNN("lstm", 3, 8), torch.randn(20, 4, 3)
+    >>> torch.equal(model(x)[0], model.rnn(x)[0])
+    True
     """
 
     def __init__(

@@ -151,6 +151,15 @@ class URNN(SequenceModule):
     ----------
     Arjovsky, Shah, Bengio, "Unitary evolution recurrent neural networks" (ICML 2016); Lezcano-Casado,
     Martínez-Rubio, "Cheap orthogonal constraints in neural networks" (ICML 2019).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import URNN
+    >>> urnn = URNN(3, 8, dtype=torch.complex128)
+    >>> output, h_n = urnn(torch.randn(20, 4, 3, dtype=torch.complex128))
+    >>> output.shape, urnn.unitarity_error() < 1e-14  # ‖W†W - I‖
+    (torch.Size([20, 4, 8]), True)
     """
 
     def __init__(

@@ -46,6 +46,14 @@ def layer(
 
     K : [..., n]. W, D : [n, n], or with K's leading dimensions; D is left out for the identity. S : a number, a
     diagonal [n], or a matrix [n, n]. sigma : σ_2; the identity where it is left out.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import layer
+    >>> K, W = torch.tensor([3.0, 1.0]), torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+    >>> layer(K, W, h=0.5).tolist()  # K + h W K
+    [3.5, -0.5]
     """
     change = _applied(W if D is None else D @ W, K)
     kept = S * K if not isinstance(S, Tensor) or S.dim() < 2 else _applied(S, K)

@@ -37,6 +37,18 @@ class QUNNForecaster(Savable, Monitored):
     Raises
     ------
     InputError : what a QUNN or an encoder refuses; an input of another dtype than the parameters', which are real.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import QUNNForecaster
+    >>> model, x = QUNNForecaster(1, period=4, size=2, heads=2).double(), torch.randn(1, 12, 1).double()
+    >>> whole, _ = model(x)  # whole[:, i] foretells x[:, i + 1]
+    >>> first, state = model(x[:, :7])  # in two pieces
+    >>> torch.allclose(torch.cat([first, model(x[:, 7:], state)[0]], 1), whole)
+    True
+    >>> model.generate(x, steps=3).shape
+    torch.Size([1, 3, 1])
     """
 
     def __init__(

@@ -79,6 +79,17 @@ class QUNN(Savable, Monitored):
     InputError : period below 2, p outside [0, 1], an unknown name, L < N-1 with a one-hot clock, whose output would be
         zero; activations or a skip in the unitary mode; a wrong shape, dtype, or number that is not finite.
     MemoryEstimateError : sizes, or an input, that need more memory than there is.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import QUNN
+    >>> model = QUNN(input_size=3, period=4, backend="dense")  # the formula; "structured" is fast
+    >>> sum(p.numel() for p in model.parameters())  # N + N + L
+    12
+    >>> output, state = model(torch.randn(2, 9, 3))  # batch, time, features
+    >>> output.shape, int(output[:, 0].count_nonzero())  # the first has no past
+    (torch.Size([2, 9, 3]), 0)
     """
 
     p1_logit: Tensor
@@ -195,6 +206,15 @@ class QUNN(Savable, Monitored):
         Raises
         ------
         InputError : the predictions grow beyond all numbers.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from qunn import QUNN
+        >>> model, prompt = QUNN(3, period=4, backend="dense").double(), torch.randn(8, 3).double()
+        >>> future = model.generate(prompt, steps=5)
+        >>> future.shape, torch.allclose(future[0], model(prompt)[0][-1])
+        (torch.Size([5, 3]), True)
         """
         return generated(self, prompt, steps, state, self.batch_first)
 
@@ -360,6 +380,17 @@ class QUNN(Savable, Monitored):
 
         history [m, d] : the inputs up to Y_l, which is the last of them; what lies before them is 0, and with
         history="block" what lies before l's block.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from qunn import QUNN
+        >>> model, Y = QUNN(input_size=2, period=3, p2=1.0), torch.randn(5, 2)
+        >>> W = model.layer_matrices(Y, l=5).W[0]  # of layer 1
+        >>> c = torch.eye(3)[[0, 1, 2, 0, 1, 2]]  # c_m = e_{m mod 3}
+        >>> half = torch.kron(torch.outer(Y[3], Y[4]), torch.outer(c[4], c[5]))  # (Y_4 Y_5†) ⊗ (c_4 c_5ᵀ)
+        >>> torch.allclose(W, half - half.T)  # Eq. (35) with p2 = 1
+        True
         """
         return self._matrices(self.lags(history, l), l)
 
@@ -376,7 +407,17 @@ class QUNN(Savable, Monitored):
         return [past.lag(k)[0, 0] for k in range(self.num_layers + 1)]
 
     def generators(self, history: Tensor, l: int) -> dense.Generators:  # noqa: E741
-        """The anti-Hermitian and the Hermitian part of every D^k W^k, each [L, dN, dN]; arguments as above."""
+        """The anti-Hermitian and the Hermitian part of every D^k W^k, each [L, dN, dN]; arguments as above.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from qunn import QUNN
+        >>> model, Y = QUNN(input_size=2, period=3).double(), torch.randn(5, 2).double()
+        >>> anti, hermitian = model.generators(Y, l=5)
+        >>> torch.equal(anti, -anti.mT), torch.allclose(anti + hermitian, model.layer_matrices(Y, l=5).H)
+        (True, True)
+        """
         return dense.generators(self.layer_matrices(history, l))
 
     # --- the rest ---

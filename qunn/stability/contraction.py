@@ -31,6 +31,15 @@ class Contraction:
     largest_growth : max of ‖ΔY_l‖/‖ΔY_0‖.
     violations : steps whose ratio exceeds 1 by more than rounding, and the solver's tolerance, can do.
     witness : for a violation, the two starts, the step, and the ratio.
+
+    Examples
+    --------
+    >>> from qunn import ODERNN, stability
+    >>> from qunn.fields import GradientField
+    >>> (layer,) = ODERNN.from_tableau("implicit_midpoint", GradientField(4), h=0.5).equations
+    >>> found = stability.measure(layer, pairs=32, steps=5)
+    >>> found.pairs, found.steps, found.violations, round(found.largest_step, 2) <= 1
+    (32, 5, 0, True)
     """
 
     pairs: int
@@ -56,6 +65,17 @@ def measure(
     ------
     InputError : fewer than one pair or step; orbits that are not finite from the first step on.
     NotConverged : implicit stages that were not solved.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import ODERNN, stability
+    >>> from qunn.fields import FunctionField
+    >>> field = FunctionField(torch.neg, 2, dtype=torch.float64)  # y' = -y
+    >>> (layer,) = ODERNN.from_tableau("euler", field, h=2.5).equations  # too long a step: |1 - h| = 1.5
+    >>> found = stability.measure(layer, pairs=8, steps=3)
+    >>> found.violations, round(found.largest_step, 9), round(found.largest_growth, 9)  # 8·3, 1.5, 1.5^3
+    (24, 1.5, 3.375)
     """
     check_size("pairs", pairs)
     check_size("steps", steps)

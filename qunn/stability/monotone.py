@@ -32,7 +32,18 @@ _SCALES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 @final
 @dataclass(frozen=True)
 class StageField:
-    """f(y) = κ σ(W y + b) in real numbers: W [p, s], b [p], κ [s, p]; `complex_` where σ sees complex numbers."""
+    """f(y) = κ σ(W y + b) in real numbers: W [p, s], b [p], κ [s, p]; `complex_` where σ sees complex numbers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn.activations import activation
+    >>> from qunn.stability import StageField
+    >>> W, b = torch.eye(2).double(), torch.zeros(2).double()
+    >>> f = StageField(W, b, -W, activation("tanh"), complex_=False)  # f(y) = -tanh(y)
+    >>> bool((f.jacobian(torch.zeros(1, 2).double()) == -W).all())  # tanh'(0) = 1
+    True
+    """
 
     W: Tensor
     b: Tensor
@@ -64,6 +75,17 @@ class Monotonicity:
     verdict : "proved", "refuted" or "sampled". detail : why, in a line.
     metric : P of the inner product <x, P y>, where it is not the identity.
     witness : for a refutation, x, y and the product <f(x) - f(y), P(x - y)> > 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn.activations import activation
+    >>> from qunn.stability import StageField, monotonicity
+    >>> W, b = torch.eye(2).double(), torch.zeros(2).double()
+    >>> f = StageField(W, b, W, activation("tanh"), complex_=False)  # f(y) = tanh(y), which drives apart
+    >>> found = monotonicity(f, None, 16, torch.Generator().manual_seed(0))
+    >>> found.verdict, found.witness["product"] > 0
+    ('refuted', True)
     """
 
     verdict: str
@@ -73,7 +95,18 @@ class Monotonicity:
 
 
 def monotonicity(f: StageField, metric: Tensor | None, samples: int, generator: torch.Generator) -> Monotonicity:
-    """The verdict in the inner product <x, P y>, P the identity where `metric` is None."""
+    """The verdict in the inner product <x, P y>, P the identity where `metric` is None.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn.activations import activation
+    >>> from qunn.stability import StageField, monotonicity
+    >>> K, b = torch.tensor([[1.0, 2.0], [0.0, 1.0]]).double(), torch.zeros(2).double()
+    >>> f = StageField(K, b, -K.T, activation("tanh"), complex_=False)
+    >>> monotonicity(f, None, 16, torch.Generator()).detail
+    'κ = -W†C, C ≥ 0, and σ is non-decreasing: minus the gradient of a convex function'
+    """
     P = torch.eye(f.W.shape[1], dtype=torch.float64) if metric is None else metric
     where = "" if metric is None else " in the inner product <x, M y>, M = -W"
     reason = _gradient_form(f, P) or _slope_ends(f, P)

@@ -30,7 +30,16 @@ _HUGE = 1e50  # products of a few such numbers are finite
 @final
 @dataclass(frozen=True)
 class Line:
-    """One condition: its name, what it claims, the verdict (proved, refuted, sampled, not applicable), and why."""
+    """One condition: its name, what it claims, the verdict (proved, refuted, sampled, not applicable), and why.
+
+    Examples
+    --------
+    >>> from qunn import ODERNN, stability
+    >>> from qunn.fields import GradientField
+    >>> line = stability.report(ODERNN.from_tableau("gauss2", GradientField(4), h=0.1)).line("field")
+    >>> print(line.verdict, line.detail, sep=": ")
+    proved: κ = -W†C, C ≥ 0, and σ is non-decreasing: minus the gradient of a convex function
+    """
 
     name: str
     claim: str
@@ -50,6 +59,16 @@ class LayerReport:
     Q_eigenvalues, beta : of the Burrage-Butcher tensor, and β (numbers only); None where they do not apply.
     metric : M, where what is proved and measured is contraction in the norm (Δ†MΔ)^{1/2} and not the Euclidean one.
     contractive : True: proved; False: refuted by a measured pair; None: neither.
+
+    Examples
+    --------
+    >>> from qunn import ODERNN, stability
+    >>> from qunn.fields import GradientField
+    >>> (layer,) = stability.report(ODERNN.from_tableau("gauss2", GradientField(4), h=0.1)).layers
+    >>> layer.n, layer.t, layer.beta, layer.contractive
+    (2, 1, (0.5, 0.5), True)
+    >>> max(map(abs, layer.Q_eigenvalues)) < 1e-12  # Q = 0 for the Gauss methods
+    True
     """
 
     n: int
@@ -73,6 +92,14 @@ class StabilityReport:
     linear : for an ARNN, the linear stability of every layer, by its sharp limit (h|λ|, h·s).
     contractive : True: every layer is proved contractive for a given input; False: one is refuted; None: open. The
         state of a cascade need not contract in one step where its lower layers' outputs still differ.
+
+    Examples
+    --------
+    >>> from qunn import ODERNN, stability
+    >>> from qunn.fields import GradientField
+    >>> report = stability.report(ODERNN.from_tableau("rk4", GradientField(4), h=0.1))
+    >>> report.model, len(report.layers), report.line("I").verdict  # no explicit method has Q ⪰ 0
+    ('ODERNN', 1, 'refuted')
     """
 
     model: str
@@ -104,6 +131,18 @@ def report(
     ------
     InputError : a module that is none of these, or with numbers that are not finite; pairs, steps or samples below 1;
         orbits that are not finite from the first step on.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import ODERNN, stability
+    >>> from qunn.fields import AffineField, GradientField
+    >>> stability.report(ODERNN.from_tableau("gauss2", GradientField(4), h=0.1)).contractive
+    True
+    >>> _ = torch.manual_seed(0)
+    >>> affine = stability.report(ODERNN.from_tableau("gauss2", AffineField(4), h=0.1))
+    >>> affine.contractive, affine.line("field").verdict  # a monotone σ is not enough (E3)
+    (False, 'refuted')
     """
     check_size("samples", samples)
     equations = _equations(model)

@@ -357,6 +357,21 @@ def test_few_errors_give_no_narrower_interval() -> None:
     assert (lower.tolist(), upper.tolist()) == ([-3.0] * 4, [2.0] * 4)
 
 
+class Growing(torch.nn.Module):
+    """Each output is a thousand times the input."""
+
+    def forward(self, input: torch.Tensor, state: None = None) -> tuple[torch.Tensor, None]:
+        return 1000 * input, state
+
+
+def test_forecasts_that_leave_the_finite_numbers_are_no_forecasts() -> None:
+    forecaster = backtest.Forecaster(Growing(), mean=1.0, spread=2.0, window=3, dtype=torch.float32)
+    x, origins = np.arange(9.0), np.array([3, 5])
+    np.testing.assert_allclose(forecaster.forecasts(x, origins, 2), [[1001, 1000001], [3001, 3000001]], rtol=1e-6)
+    with pytest.raises(backtest.ForecastDivergedError, match="not finite"):
+        forecaster.forecasts(x, origins, 20)
+
+
 def test_long_parts_have_origins_evenly_spread() -> None:
     assert backtest.origins(7, 10).tolist() == [7, 8, 9]
     some = backtest.origins(7, 7 + 3 * backtest.ORIGINS)

@@ -1229,6 +1229,12 @@ def test_a_call_that_does_not_fit_is_refused_in_one_line(name: str) -> None:
 def test_integrate_is_for_one_layer_without_delays_and_input() -> None:
     message = refused(lambda: with_input().integrate(torch.ones(3), 2))
     assert message.startswith("`integrate` must be called on one layer with t = 1 and no input, but is ")
+    network = ODERNN.from_tableau("rk4", AffineField(3, dtype=F64), h=0.1)
+    shape = "`y_0` must be a tensor of shape (batch, 3) or (3,), but is "
+    assert refused(lambda: network.integrate(torch.ones(4, dtype=F64), 2)) == shape + "(4,)"
+    assert refused(lambda: network.integrate([1.0, 2.0, 3.0], 2)) == shape + "[1.0, 2.0, 3.0]"
+    dtype = "`y_0` must be of dtype torch.float64, that of the network, but is torch.float32"
+    assert refused(lambda: network.integrate(torch.ones(3), 2)) == dtype
 
 
 # --- the n-t-ARNN in general ---

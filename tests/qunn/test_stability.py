@@ -1,4 +1,4 @@
-"""The stability report against literal formulas, the spec's counterexamples, and witnesses evaluated anew in numpy."""
+"""The stability report against literal formulas, the counterexamples (E3), and witnesses evaluated anew in numpy."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def test_II_of_matrices_asks_for_the_symmetric_part() -> None:
         assert bad.line("II").witness["smallest_eigenvalue"] == pytest.approx(smallest)
 
 
-# --- the counterexamples of the spec: each refuted on the line where it should be ---
+# --- the counterexamples (E3): each refuted on the line where it should be ---
 
 
 def test_a_monotone_activation_does_not_make_the_field_monotone() -> None:

@@ -249,6 +249,7 @@ BIAS = "layers.0.bias"
             "`layers.0.weight_ih` does not fit the model: (5, 3, 2) torch.float32, not (5, 3, 2) torch.float64",
         ),
         (metadata("class", "CWRNN"), "`arguments` must be those of CWRNN, but: "),
+        (metadata("class", "ODERNN"), "`arguments` must be those of ODERNN, but have no 'layers'"),
         (metadata("arguments", '{"hidden_size": ' + "1" * 5000 + "}"), "`arguments` must be JSON, but: "),
         (metadata("shared", "["), "`shared` must be JSON, but: "),
         (metadata("shared", "[]"), "`shared` must be a JSON object, but is []"),

@@ -23,7 +23,7 @@ LOBATTO_C = ["lobatto_iiic2", "lobatto_iiic3", "lobatto_iiic4"]
 DIRK = ["sdirk23", "sdirk34", "sdirk54", "tr_bdf2"]
 NAMES = [*EXPLICIT, *SMALL, *GAUSS_RADAU, *LOBATTO_AB, *LOBATTO_C, *DIRK]
 DIAGONAL = [*SMALL, "lobatto_iiia2", "lobatto_iiib2", *DIRK]
-STABLE = ["backward_euler", "implicit_midpoint", *GAUSS_RADAU, *LOBATTO_C, "sdirk23", "sdirk34"]  # spec section 1
+STABLE = ["backward_euler", "implicit_midpoint", *GAUSS_RADAU, *LOBATTO_C, "sdirk23", "sdirk34"]  # as docs say
 
 NODEPY = {
     "euler": "FE",
