@@ -1,12 +1,12 @@
 # Two commands do everything, each makes .venv when it is missing:
 #   make demo    the ground state of a real machine's clock Hamiltonian
-#   make test    format, lint, types, layers, tests; changes no file
+#   make test    format, lint, types, layers, tests with coverage, notebooks, the site; changes no file
 # and, by the quarter of an hour, `make test-all`: also every case of the sets that `make test` runs a seeded part of
 PYTHON ?= python3
 BIN    := .venv/bin
 READY  := .venv/.ready
 
-.PHONY: demo test test-all format bench clean
+.PHONY: demo test test-all format docs bench clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -24,7 +24,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not exhaustive"
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not exhaustive" --cov --cov-report=term
 
 test-all: test
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m exhaustive
@@ -33,9 +33,13 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# site/index.html opens from there, without a server; the theme's advertisement of its successor is left out
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/ground_state.py
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv build dist site

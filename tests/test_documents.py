@@ -1,4 +1,10 @@
-"""README's commands and code run as printed; what the documents list exists."""
+"""Every command and code block of README and the documentation runs as printed; what the documents list exists.
+
+A page is run from top to bottom in one empty folder that holds `examples/`: its commands one process each, its Python
+blocks one after the other in one process. README's commands start as a shell starts them, those of the other pages with
+the libraries loaded. Not run are install lines and `make`. A block under a comment `<!-- status 1 -->` shows commands
+that find something wrong, and end with that status.
+"""
 
 from __future__ import annotations
 
@@ -7,46 +13,248 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.systems import warm_python
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines() if line]
-CODE = [text for language, text in BLOCKS if language == "python"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+LISTS = [ROOT / "GLOSSARY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "benchmarks" / "results").glob("*.md"))]
+FENCE = re.compile(
+    r"^(?P<indent> *)(?P<marks>```+) *(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)(?P=marks)[ ]*$",
+    re.DOTALL | re.MULTILINE,
+)
+FAILING = re.compile(r"<!-- status 1 -->\s*\Z")
+INSTALL = re.compile(r"(make|apt|git|cd|python3 -m venv|(\S*/)?(pip|python -m pip) install)\b")
+TIMEOUT = 300  # seconds: a guard against hanging
 
 
-def test_there_is_something_to_run():
-    assert len(COMMANDS) >= 5
-    assert len(CODE) >= 1
+@dataclass(frozen=True)
+class Block:
+    language: str
+    text: str
+    status: int
+
+    @property
+    def commands(self) -> list[str]:
+        lines = self.text.replace("\\\n", " ").splitlines()
+        return [line for line in lines if shlex.split(line, comments=True) and not INSTALL.match(line)]
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_command(line, tmp_path):
-    words = shlex.split(line)
-    assert words[0] == "python"
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, *words[1:]], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert all(said.startswith("wrote ") for said in done.stderr.splitlines()), done.stderr
-    assert done.stdout
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for fence in FENCE.finditer(text):
+        inside = re.sub(rf"^{fence['indent']}", "", fence["text"], flags=re.MULTILINE)
+        found.append(Block(fence["language"], inside, int(bool(FAILING.search(text[: fence.start()])))))
+    return found
 
 
-@pytest.mark.parametrize("text", CODE)
-def test_code(text, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
-    done = subprocess.run(
-        [sys.executable, "-c", text], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert "True" in done.stdout
+def to_run(page: Path) -> list[Block]:
+    run = [block for block in blocks(page) if block.language in ("sh", "python")]
+    return [block for block in run if block.language == "python" or block.commands]
 
 
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+class Folder:
+    """An empty folder with the examples, in which a page's commands and blocks run."""
+
+    def __init__(self, path: Path) -> None:
+        (path / "examples").symlink_to(ROOT / "examples")
+        self.path = path
+        self.python: warm_python.Blocks | None = None
+
+    def command(self, line: str, *, status: int = 0, cold: bool = False) -> None:
+        words = shlex.split(line, comments=True)
+        assert words[0] in ("python", ".venv/bin/python"), line
+        done = self._from_a_shell(words[1:]) if cold else warm_python.command(words[1:], self.path)
+        assert done.status == status, f"{line}\n{done.out}\n{done.err}"
+        assert all(said.startswith("wrote ") for said in done.err.splitlines()), f"{line}\n{done.err}"
+        assert done.out, line
+
+    def _from_a_shell(self, arguments: list[str]) -> warm_python.Done:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+        )
+        return warm_python.Done(done.returncode, done.stdout, done.stderr)
+
+    def block(self, text: str) -> None:
+        """Runs without a warning; every line that ends in `# True` or `# True: why` prints True."""
+        if self.python is None:
+            self.python = warm_python.Blocks(self.path)
+        said, error = self.python.run(text)
+        assert error is None, f"{text}\n{error}"
+        promised = len(re.findall(r"# True(:.*)?$", text, re.MULTILINE))
+        kept = len(re.findall(r"^(True|tensor\(True\))$", said, re.MULTILINE))
+        assert kept == promised, f"{text}\n{said}"
+
+    def close(self) -> None:
+        if self.python is not None:
+            self.python.close()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if to_run(page)], ids=name)
+def test_page_runs(page, tmp_path):
+    folder = Folder(tmp_path)
+    try:
+        for block in to_run(page):
+            if block.language == "python":
+                folder.block(block.text)
+            else:
+                for line in block.commands:
+                    folder.command(line, status=block.status, cold=page.name == "README.md")
+    finally:
+        folder.close()
+
+
+def test_what_is_in_blocks():
+    """A block in another language is text, data, or a reference; what can be run is run."""
+    run = [block for page in PAGES for block in to_run(page)]
+    assert len(run) >= 40
+    others = {block.language for page in PAGES for block in blocks(page)} - {"sh", "python"}
+    assert others <= {"text", "json", "yaml", "bibtex"}, others
+
+
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [
+        ("```sh\nmake test\n.venv/bin/pip install .\npython -m a\n```\n", ["python -m a"]),
+        ("<!-- status 1 -->\n```sh\npython -m a\n```\n", ["python -m a"]),
+        ("```text\npython -m a\n```\n~~~\n", []),
+        ("1. so\n\n    ```sh\n    python -m a  # why\n    ```\n", ["python -m a  # why"]),
+        ("```sh\npython -m a \\\n  --flag\n```\n", ["python -m a    --flag"]),
+    ],
+)
+def test_which_commands_run(text, runs, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    assert [line for block in to_run(page) for line in block.commands] == runs
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("python -m qunn.ground_state nothing.json", "nothing.json"),
+        ("python -m qunn.ground_state bb:1RB1LB_1LA1RZ --device cuda", "--device"),
+        ("python -c pass", "-c"),
+        ("ls", "ls"),
+    ],
+)
+def test_a_command_that_fails_is_seen(line, complaint, tmp_path):
+    with pytest.raises(AssertionError, match=re.escape(complaint)):
+        Folder(tmp_path).command(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("print(1 == 2)  # True", "1 == 2"),
+        ("import warnings; warnings.warn('old')", "UserWarning: old"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_block_that_fails_is_seen(text, complaint, tmp_path):
+    folder = Folder(tmp_path)
+    try:
+        with pytest.raises(AssertionError, match=re.escape(complaint)):
+            folder.block(text)
+    finally:
+        folder.close()
+
+
+@pytest.mark.parametrize("page", PAGES + LISTS, ids=name)
+def test_links_lead_somewhere(page):
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target, anchor in re.findall(r"\]\(([^)#:\s]*)(#[^)\s]*)?\)", text):
+        there = (page.parent / target) if target else page
+        assert there.exists(), target
+        if anchor and there.suffix == ".md":
+            assert anchor[1:] in anchors(there), f"{target}{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """As a code host and MkDocs make them of headings in plain words."""
+    headings = re.findall(r"^#+ (.*?)(?: *\{[^}]*\})?$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_examples_and_notebooks_are_all_listed():
+    text = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    for path in (ROOT / "examples").iterdir():
+        assert path.name == "README.md" or f"`{path.name}`" in text, path.name
+    text = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"](../notebooks/{path.name})" in text, path.name
+
+
+def test_citation():
+    """Citation File Format 1.2.0: the keys that it requires, of the types that it asks for, and no others."""
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    allowed = {
+        *("cff-version", "message", "title", "authors", "type", "version", "abstract", "license", "keywords"),
+        *("preferred-citation", "references", "date-released", "doi", "url", "repository-code", "identifiers"),
+    }
+    assert {"cff-version", "message", "title", "authors"} <= set(found) <= allowed
+    assert found["cff-version"] == "1.2.0"
+    assert found["type"] in ("software", "dataset")
+    _check_reference(found)
+    paper = found["preferred-citation"]
+    assert {"type", "title", "authors"} <= set(paper)
+    _check_reference(paper)
+    assert [author["family-names"] for author in paper["authors"]] == ["Niu", "Horesh", "Chuang"]
+    assert type(paper["year"]) is int
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{found["version"]}"' in project
+    assert f'license = "{found["license"]}"' in project
+    page = (ROOT / "docs" / "citing.md").read_text(encoding="utf-8")
+    assert paper["title"] in page
+    assert paper["identifiers"][0]["value"].removeprefix("arXiv:") in page
+
+
+def _check_reference(found: dict[str, object]) -> None:
+    assert isinstance(found["title"], str)
+    authors = found["authors"]
+    assert isinstance(authors, list)
+    assert authors
+    for author in authors:
+        assert set(author) in ({"name"}, {"family-names", "given-names"})
+
+
+def commands_in_words(page: Path) -> list[str]:
+    """The commands that a page mentions within its text."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    return [" ".join(found.split()) for found in re.findall(r"`(python -m [^`]+)`", text)]
+
+
+@pytest.mark.parametrize("line", sorted({line for page in PAGES for line in commands_in_words(page)}))
+def test_commands_in_words_exist(line):
+    """Their modules are there, and their flags too; `…`, NAME and FILE stand for something."""
+    module, *arguments = shlex.split(line)[2:]
+    if module == "pytest":
+        return
+    found = find_spec(module)
+    assert found is not None, module
+    name = f"{module}.__main__" if found.submodule_search_locations else module
+    main = import_module(name).main
+    flags = {flag for option in main.params for flag in (*option.opts, *option.secondary_opts)}
+    assert {word for word in arguments if word.startswith("--")} <= flags
