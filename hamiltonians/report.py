@@ -139,9 +139,9 @@ def certify(
         printed_eq40_energy=None if history is None else printed_eq40_energy(H, history),
         printed_eq40_closed_form=1 / H.T if H.T and history is not None else None,
         output=read_output(H, psi),
-        machine_output=_of_runs(H, "output"),
-        final_state=_of_runs(H, "final_state"),
-        accepted=_of_runs(H, "accepted"),
+        machine_output=of_runs(H, "output"),
+        final_state=of_runs(H, "final_state"),
+        accepted=of_runs(H, "accepted"),
         solver=result.solver,
         solver_message=result.message,
         rows_of_ground_state=len(psi.indices),
@@ -250,7 +250,8 @@ def _normalised(psi: SparseState) -> SparseState:
 # ------------------------------------------------------------------------------------ what is compared
 
 
-def _of_runs(H: ClockHamiltonian, attribute: str) -> Any:
+def of_runs(H: ClockHamiltonian, attribute: str) -> Any:
+    """An attribute of the machine's run; in `function` space a table {input: attribute}; None without a machine."""
     if H.readout is None:
         return None
     table = {word: getattr(run, attribute) for word, run in H.readout.trajectories.items()}

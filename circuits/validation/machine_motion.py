@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -182,8 +183,7 @@ def relaxation(at: MachineStates) -> Row:
         at.matrix_qubits("(I - hH)/λ as one unitary")
         found = at.tools.relaxation(at.H, K0, steps=_STEPS, h=h)
         note = f"ancilla 0 with probability {np.prod(found.success):.3g} over {_STEPS} steps"
-        cell = off(found.K[-1], CIRCUIT, CIRCUIT_WHY)
-        return compared(cell.value, cell.difference or 0.0, CIRCUIT, CIRCUIT_WHY, note)
+        return replace(off(found.K[-1], CIRCUIT, CIRCUIT_WHY), note=note)
 
     return _row(
         "relaxation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,8 @@ from circuits.validation.machine_states import (
 from circuits.validation.machine_tools import COLUMNS, sparse_state
 from hamiltonians import predict
 from hamiltonians.components import Paths, is_path_like
-from hamiltonians.report import _of_runs
+from hamiltonians.report import of_runs
+from hamiltonians.result import GroundState
 
 Array = NDArray[Any]
 Ask = Callable[[], Cell]
@@ -50,10 +52,9 @@ def hamiltonian(at: MachineStates) -> Row:
         full = at.operator.to_matrix()
         used = at.tools.on_rows(at.qubits, at.tools.on_rows(at.qubits, full).T).T
         lowest = float(np.delete(np.diag(full).real, rows).min(initial=np.inf))
-        cell = off(used, len(full) * EPSILON * NORM, "rounding: 2^n ε ‖H‖")
-        return compared(cell.value, cell.difference or 0.0, cell.tolerance or 0.0, cell.why or "", _penalty(lowest))
+        note = None if np.isinf(lowest) else f"unused basis states have energies from {lowest:.3g}"
+        return replace(off(used, len(full) * EPSILON * NORM, "rounding: 2^n ε ‖H‖"), note=note)
 
-    identity = np.eye
     exact = 4 * EPSILON
     return _row(
         "hamiltonian",
@@ -64,7 +65,7 @@ def hamiltonian(at: MachineStates) -> Row:
             "dense": lambda: reference(float(np.linalg.norm(at.literal))),
             "sparse": lambda: off(at.tools.sparse_matrix(at.H).toarray(), exact, "sums of few ones: 4 ε"),
             "matrix-free": lambda: off(
-                at.tools.product(at.H, identity(len(at.literal), dtype=at.H.dtype)), exact, "sums of few ones: 4 ε"
+                at.tools.product(at.H, np.eye(len(at.literal), dtype=at.H.dtype)), exact, "sums of few ones: 4 ε"
             ),
             "QUNN": lambda: off(at.rebuilt.numpy(), exact, "sums of few ones: 4 ε"),
             "circuit": pauli,
@@ -72,15 +73,14 @@ def hamiltonian(at: MachineStates) -> Row:
     )
 
 
-def _penalty(lowest: float) -> str | None:
-    return None if np.isinf(lowest) else f"unused basis states have energies from {lowest:.3g}"
-
-
 def energy(at: MachineStates) -> Row:
     """Theorem 5: zero."""
 
     def near_zero(value: float, tolerance: float, why: str, note: str | None = None) -> Cell:
         return compared(value, abs(value), tolerance, why, note)
+
+    def solver(found: GroundState) -> Cell:
+        return near_zero(float(found.energies[0]), _SOLVER**2 * (found.gap or 1.0) + at.rounding, _SOLVER_WHY)
 
     def evolved() -> Cell:
         t = 0.5  # |E| ≤ 5 t stays below π: the phase is not ambiguous
@@ -106,8 +106,8 @@ def energy(at: MachineStates) -> Row:
         {
             "theory": lambda: reference(0.0),
             "dense": lambda: near_zero(float(at.eigensystem[0][0]), at.rounding, "rounding of LAPACK: n ε ‖H‖"),
-            "sparse": lambda: near_zero(float(at.sparse.energies[0]), _energy_left(at), _SOLVER_WHY),
-            "matrix-free": lambda: near_zero(float(at.free.energies[0]), _energy_left(at), _SOLVER_WHY),
+            "sparse": lambda: solver(at.sparse),
+            "matrix-free": lambda: solver(at.free),
             "QUNN": qunn,
             "circuit": lambda: near_zero(
                 float(at.backend.expectations([at.history], at.operator)[0]), 10 * CIRCUIT, CIRCUIT_WHY + ", times ‖H‖"
@@ -121,10 +121,6 @@ def energy(at: MachineStates) -> Row:
 def _left(at: MachineStates) -> float:
     """What relaxation leaves of the start, relative to its target."""
     return LEFT / float(np.linalg.norm(at.relaxed.target.numpy()))
-
-
-def _energy_left(at: MachineStates) -> float:
-    return _SOLVER**2 * (at.free.gap or 1.0) + at.rounding
 
 
 def spectrum(at: MachineStates) -> Row:
@@ -161,9 +157,14 @@ def spectrum(at: MachineStates) -> Row:
 def degeneracy(at: MachineStates) -> Row:
     """The dimension of the ground space."""
 
+    def expected() -> int:
+        predicted = predict.degeneracy(at.H)
+        if predicted is None:
+            raise AbsentError("nothing is predicted")
+        return predicted
+
     def count(found: int) -> Cell:
-        expected = predict.degeneracy(at.H)
-        return compared(float(found), abs(found - (expected or 0)), 0.0, "a count")
+        return compared(float(found), abs(found - expected()), 0.0, "a count")
 
     return _row(
         "degeneracy",
@@ -171,7 +172,7 @@ def degeneracy(at: MachineStates) -> Row:
         "1; an input a state in function space; |Σ|^(cells never read) in tape space",
         "difference of counts",
         {
-            "theory": lambda: reference(float(predict.degeneracy(at.H) or 0)),
+            "theory": lambda: reference(float(expected())),
             "dense": lambda: count(at.dense_degeneracy),
             "sparse": lambda: count(at.sparse.degeneracy),
             "matrix-free": lambda: count(at.free.degeneracy),
@@ -258,6 +259,10 @@ def history(at: MachineStates) -> Row:
         found = angle(psi, at.psi0)
         return compared(1 - found**2, found, tolerance, why)
 
+    def on_qubits(psi: Array) -> Cell:
+        found = angle(psi, at.tools.on_qubits(at.qubits, at.psi0))  # what leaks to unused states counts
+        return compared(1 - found**2, found, CIRCUIT, CIRCUIT_WHY)
+
     def lapack() -> Cell:
         return off(at.dense_ground, at.rounding / at.dense_gap, "rounding of LAPACK over the gap: n ε ‖H‖ / gap")
 
@@ -279,9 +284,9 @@ def history(at: MachineStates) -> Row:
             "sparse": lambda: solver(at.sparse),
             "matrix-free": lambda: solver(at.free),
             "QUNN": relaxed,
-            "circuit": lambda: off(at.rows(at.prepared), CIRCUIT, CIRCUIT_WHY),
-            "evolution": lambda: off(at.rows(at.kept), CIRCUIT, CIRCUIT_WHY),
-            "phases": lambda: off(at.rows(at.read_zero), CIRCUIT, CIRCUIT_WHY),
+            "circuit": lambda: on_qubits(at.prepared),
+            "evolution": lambda: on_qubits(at.kept),
+            "phases": lambda: on_qubits(at.read_zero),
         },
     )
 
@@ -342,7 +347,7 @@ def printed(at: MachineStates) -> Row:
 
 def output(at: MachineStates) -> Row:
     """What the machine wrote, read from every backend's state."""
-    truth = _of_runs(at.H, "output")
+    truth = of_runs(at.H, "output")
 
     def words(found: Any) -> dict[str, Any]:
         return found if isinstance(found, dict) else {"": found}
@@ -360,9 +365,7 @@ def output(at: MachineStates) -> Row:
         for index, times in counts.items():
             p[index] = times
         cell = read(np.sqrt(at.rows(p) / at.shots))
-        return compared(
-            cell.value, cell.difference or 0.0, 0.0, cell.why or "", f"from {at.shots:,} shots" + _also(cell.note)
-        )
+        return replace(cell, note=f"from {at.shots:,} shots" + (f"; {cell.note}" if cell.note else ""))
 
     return _row(
         "output",
@@ -385,10 +388,6 @@ def output(at: MachineStates) -> Row:
 def _clean(psi: Array) -> Array:
     """Without amplitudes that are rounding."""
     return np.where(np.abs(psi) > CIRCUIT, psi, 0)
-
-
-def _also(note: str | None) -> str:
-    return f"; {note}" if note else ""
 
 
 def _shown(found: Mapping[str, Any]) -> str:

@@ -16,6 +16,8 @@ from torch import Tensor
 from circuits.backends import Backend
 from circuits.clock.encoding import Encoding, encoding_of
 from circuits.clock.energy_readout import PhaseEstimation
+from circuits.clock.natural_terms import register
+from circuits.encoding import prepare
 from circuits.validation.claim import AbsentError
 from circuits.validation.machine_tools import MachineTools, sparse_state
 from hamiltonians import state
@@ -265,9 +267,6 @@ class MachineStates:
 
     def start(self, psi: Array) -> QuantumCircuit:
         """A circuit that prepares a vector on the rows of H."""
-        from circuits.clock.natural_terms import register
-        from circuits.encoding import prepare
-
         self._few_qubits(STATE_QUBITS - 4, "a random state's preparation")
         circuit = register(self.qubits)
         prepare(circuit, self.tools.on_qubits(self.qubits, psi), list(range(self.qubits.qubits)))
