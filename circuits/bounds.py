@@ -53,6 +53,19 @@ def trotter_bound(layer: Layer, h: float, synthesis: str, *, terms: str = "pauli
     ------
     InputError : as `evolution`.
     MemoryEstimateError : the strings do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from circuits.bounds import error, trotter_bound
+    >>> from circuits.evolution import evolution
+    >>> from circuits.layer import layers
+    >>> from qunn import QUNN
+    >>> Y = torch.nn.functional.normalize(torch.randn(5, 2, dtype=torch.float64), dim=-1)
+    >>> layer = layers(QUNN(2, period=4, mode="unitary", dtype=torch.float64), Y, 5)[1]
+    >>> found = error(layer, 0.5, evolution(layer, 0.5, "suzuki2", reps=2))
+    >>> found <= trotter_bound(layer, 0.5, "suzuki2", reps=2)
+    True
     """
     check_synthesis(synthesis, terms, reps)
     check_step(layer, h)
@@ -70,6 +83,18 @@ def error_coefficient(layer: Layer, synthesis: str, terms: str = "pauli") -> flo
     Raises
     ------
     InputError : no product formula, unknown terms or a layer that is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from circuits.bounds import error_coefficient, trotter_bound
+    >>> from circuits.layer import layers
+    >>> from qunn import QUNN
+    >>> Y = torch.nn.functional.normalize(torch.randn(5, 2, dtype=torch.float64), dim=-1)
+    >>> layer = layers(QUNN(2, period=4, mode="unitary", dtype=torch.float64), Y, 5)[1]
+    >>> bool(np.isclose(trotter_bound(layer, 0.5, "lie", reps=4), error_coefficient(layer, "lie") * 0.5**2 / 4))
+    True
     """
     if synthesis not in FORMULAS:
         raise must_be("synthesis", one_of(FORMULAS), synthesis)
@@ -98,6 +123,20 @@ def error(layer: Layer, h: float, circuit: QuantumCircuit) -> float:
     ------
     InputError : the circuit has another number of qubits than the layer.
     MemoryEstimateError : matrices of 4^n entries do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from circuits.bounds import error
+    >>> from circuits.evolution import evolution
+    >>> from circuits.layer import layers
+    >>> from qunn import QUNN
+    >>> Y = torch.nn.functional.normalize(torch.randn(5, 2, dtype=torch.float64), dim=-1)
+    >>> layer = layers(QUNN(2, period=4, mode="unitary", dtype=torch.float64), Y, 5)[1]
+    >>> error(layer, 0.5, evolution(layer, 0.5, "subspace")) < 1e-12  # exact
+    True
+    >>> error(layer, 0.5, evolution(layer, 0.5, "lie", terms="pauli")) > 1e-6
+    True
     """
     n = layer.registers.qubits
     if circuit.num_qubits != n:

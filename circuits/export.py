@@ -102,6 +102,20 @@ def export(circuit: QuantumCircuit, path: str | os.PathLike[str]) -> None:
     ------
     InputError : another suffix, a file that cannot be written, or, in OpenQASM, parameters without values and
         instructions that the language lacks.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from qiskit import QuantumCircuit
+    >>> from circuits import read_circuit
+    >>> from circuits.export import export
+    >>> bell = QuantumCircuit(2)
+    >>> _ = bell.h(0), bell.cx(0, 1)
+    >>> with TemporaryDirectory() as folder:
+    ...     export(bell, Path(folder) / "bell.qasm")
+    ...     read_circuit(Path(folder) / "bell.qasm").num_qubits
+    2
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _WRITERS:

@@ -14,7 +14,19 @@ from qunn import QUNN
 
 @final
 class CircuitModule(nn.Module):
-    """A QUNN's place in a model, held by its circuits; `evaluations` keeps what every call found."""
+    """A QUNN's place in a model, held by its circuits; `evaluations` keeps what every call found.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from circuits import QUNNCircuit, backend
+    >>> from circuits.substitution import CircuitModule
+    >>> from qunn import QUNN
+    >>> Y = torch.eye(2, dtype=torch.float64)
+    >>> part = CircuitModule(QUNNCircuit(QUNN(2, 2, mode="unitary", dtype=torch.float64), backend=backend("CPU")))
+    >>> part(Y)[0].shape, len(part.evaluations)
+    (torch.Size([2, 2]), 1)
+    """
 
     def __init__(self, circuit: QUNNCircuit, shots: int | None = None) -> None:
         super().__init__()
@@ -45,6 +57,17 @@ def with_circuits(
     Raises
     ------
     InputError : a model without a QUNN, and what `QUNNCircuit` refuses.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from circuits import backend
+    >>> from circuits.substitution import with_circuits
+    >>> from qunn import QUNNForecaster
+    >>> model, x = QUNNForecaster(1, 3, dtype=torch.float64), torch.ones(1, 4, 1, dtype=torch.float64)
+    >>> copy, parts = with_circuits(model, backend=backend("CPU"))
+    >>> len(parts), torch.allclose(copy(x)[0], model(x)[0], atol=1e-9)
+    (1, True)
     """
     if isinstance(model, QUNN):
         one = CircuitModule(QUNNCircuit(model, **options), shots)

@@ -1,9 +1,11 @@
-"""Every public name has an example in its docstring, and every example gives what it prints."""
+"""Every public name, and every other that an API page lists, has an example, which gives what it prints."""
 
 from __future__ import annotations
 
 import doctest
+import re
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +18,11 @@ PUBLIC: dict[str, Any] = {
     for package in PACKAGES
     for name in import_module(package).__all__
 }
+PAGES = Path(__file__).parent.parent / "docs" / "api"
+LISTED = [
+    name for page in PAGES.glob("*.md") for name in re.findall(r"^::: (\S+)$", page.read_text("utf-8"), re.MULTILINE)
+]
+PUBLIC |= {path: getattr(import_module(path.rpartition(".")[0]), path.rpartition(".")[2]) for path in sorted(LISTED)}
 MODULES = {path for path, what in PUBLIC.items() if isinstance(what, ModuleType)}
 NAMES = [path for path in PUBLIC if path not in MODULES]
 

@@ -8,6 +8,7 @@ that find something wrong, and end with that status.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -21,6 +22,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hamiltonians import load_machine
+from hamiltonians.readers.native import NativeMachine
 from tests.systems import warm_python
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +33,7 @@ PAGES = [
     ROOT / "examples" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LISTS = [ROOT / "GLOSSARY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "benchmarks" / "results").glob("*.md"))]
 FENCE = re.compile(
     r"^(?P<indent> *)(?P<marks>```+) *(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)(?P=marks)[ ]*$",
@@ -132,7 +136,55 @@ def test_what_is_in_blocks():
     run = [block for page in PAGES for block in to_run(page)]
     assert len(run) >= 40
     others = {block.language for page in PAGES for block in blocks(page)} - {"sh", "python"}
-    assert others <= {"text", "json", "yaml", "bibtex"}, others
+    assert others <= {"json", "bibtex"}, others
+
+
+@pytest.mark.parametrize("page", PAGES + LISTS, ids=name)
+def test_no_block_escapes(page):
+    """Blocks are fenced by backticks; what is merely indented, or fenced otherwise, would be shown and not run."""
+    assert not unfenced(page.read_text(encoding="utf-8"))
+    assert page in PAGES or not blocks(page)
+
+
+def unfenced(text: str) -> list[str]:
+    """Lines of blocks by indentation or by tildes; the text of a list item may be indented."""
+    lines = FENCE.sub("", text).splitlines()
+    indented = []
+    before, item = "", False
+    for line in lines:
+        item = bool(re.match(r" *([-*]|\d+\.) ", line)) or (item and (not line or line.startswith("  ")))
+        if re.match(r" {4}\S", line) and not before and not item:
+            indented.append(line)
+        before = line
+    return indented + [line for line in lines if line.lstrip().startswith(("~~~", "```", "<pre"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("so\n\n    make test\n", ["    make test"]),
+        ("~~~sh\nls\n~~~\n", ["~~~sh", "~~~"]),
+        ("```sh\nls\n", ["```sh"]),
+        ("- a\n\n    of the item\n", []),
+        ("```sh\n\n    ls\n```\n", []),
+    ],
+)
+def test_a_block_that_escapes_is_seen(text, found):
+    assert unfenced(text) == found
+
+
+def test_machine_of_the_format(tmp_path):
+    """The file that shows the native format is read, has every key, and does what is said of it."""
+    (block,) = (b for b in blocks(ROOT / "docs" / "how-to" / "machine-file.md") if b.language == "json")
+    path = tmp_path / "flip.json"
+    path.write_text(block.text, encoding="utf-8")
+    machine = load_machine(str(path))
+    assert set(json.loads(block.text)) == set(NativeMachine.model_fields)
+    for word in ("abb", "b", "aab"):
+        run = machine.run(word)
+        assert run.accepted
+        assert run.output == word.translate(str.maketrans("ab", "ba"))
+        assert run.configurations[-1].head == 0  # back at the start
 
 
 @pytest.mark.parametrize(
@@ -207,6 +259,29 @@ def test_examples_and_notebooks_are_all_listed():
         assert f"](../notebooks/{path.name})" in text, path.name
 
 
+def test_words_of_one_world_are_in_the_glossary():
+    """A reader knows one of the three worlds; the words of the others stand in a first column."""
+    glossary = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
+    entries = "\n".join(re.findall(r"^\| (.*?) (?<!\\)\| ", glossary, re.MULTILINE))
+    pages = "\n".join(words(page) for page in PAGES).lower()
+    for word in (
+        *("busy beaver", "contraction", "partial isometry", "frustration-free", "history state", "relaxation"),
+        *("certificate", "explicit", "implicit", "A-stable", "anti-Hermitian", "one-hot", "structured", "dense"),
+        *(
+            "product formula",
+            "commutator bound",
+            "phase estimation",
+            "shots",
+            "CX",
+            "dilation",
+            "ancilla",
+            "seasonal-naive",
+        ),
+    ):
+        assert word.lower() in pages, word
+        assert word in entries, word
+
+
 def test_citation():
     """Citation File Format 1.2.0: the keys that it requires, of the types that it asks for, and no others."""
     found = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
@@ -240,13 +315,37 @@ def _check_reference(found: dict[str, object]) -> None:
         assert set(author) in ({"name"}, {"family-names", "given-names"})
 
 
+def words(page: Path) -> str:
+    """A document without its blocks; the text of a notebook."""
+    if page.suffix == ".ipynb":
+        cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+        return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
 def commands_in_words(page: Path) -> list[str]:
     """The commands that a page mentions within its text."""
-    text = FENCE.sub("", page.read_text(encoding="utf-8"))
-    return [" ".join(found.split()) for found in re.findall(r"`(python -m [^`]+)`", text)]
+    return [" ".join(found.split()) for found in re.findall(r"`(python -m [^`]+)`", words(page))]
 
 
-@pytest.mark.parametrize("line", sorted({line for page in PAGES for line in commands_in_words(page)}))
+EVERYTHING = PAGES + LISTS + NOTEBOOKS
+
+
+@pytest.mark.parametrize("page", EVERYTHING, ids=name)
+def test_files_and_targets_in_words_exist(page):
+    """What is named as a file of the repository is there, and so is what `make` is asked for."""
+    text = words(page)
+    for path in re.findall(
+        r"`((?:tests|docs|examples|benchmarks|notebooks|hamiltonians|qunn|circuits)/[\w./-]+)", text
+    ):
+        assert (ROOT / path).exists() or re.search(r"[A-Z]{4}", path), path
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    fenced = "\n".join(block.text for block in blocks(page)) if page.suffix == ".md" else ""
+    for target in re.findall(r"`make ([\w-]+)`", text) + re.findall(r"^make ([\w-]+)", fenced, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("line", sorted({line for page in EVERYTHING for line in commands_in_words(page)}))
 def test_commands_in_words_exist(line):
     """Their modules are there, and their flags too; `…`, NAME and FILE stand for something."""
     module, *arguments = shlex.split(line)[2:]

@@ -57,11 +57,12 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def _outside_fences(text: str, source: str, origin: str) -> str:
-    """In the repository's own documents bras and kets are no HTML, and a table's code has its pipes escaped."""
+    """In the repository's own documents bras and kets are no HTML, braces no attributes, and a table's code has its
+    pipes escaped."""
     text = _LINK.sub(lambda link: _moved(link, source, origin), text)
     if source in ORIGINS:
         pieces = _CODE.split(text)
-        pieces[::2] = [re.sub(r"<(?!!--|https?:)", "&lt;", piece) for piece in pieces[::2]]
+        pieces[::2] = [re.sub(r"<(?!!--|https?:)", "&lt;", piece).replace("{", "&#123;") for piece in pieces[::2]]
         pieces[1::2] = [code.replace("\\|", "|") if code != "``" else "" for code in pieces[1::2]]
         text = "".join(pieces)
     return text

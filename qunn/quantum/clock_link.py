@@ -38,6 +38,16 @@ def hops(model: QUNN, Y: Tensor) -> Tensor:
     ------
     InputError : a model without those properties; Y not of that shape, or of fewer than two rows.
     MemoryEstimateError : the model's matrices on data ⊗ clock would not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import QUNN
+    >>> from qunn.quantum.clock_link import hops
+    >>> Y = torch.eye(3, dtype=torch.float64)  # T = 2: three configurations
+    >>> G = hops(QUNN(3, period=3, p2=1.0, dtype=torch.float64), Y)
+    >>> G.shape, torch.equal(G, -G.mT), G[0 * 3 + 0, 1 * 3 + 1].item()  # |Y_1><Y_2| on |1><2|
+    (torch.Size([9, 9]), True, 1.0)
     """
     if not isinstance(Y, Tensor) or Y.dim() != 2 or len(Y) < 2:
         raise must_be("Y", "of shape (T + 1, d), T at least 1", tuple(Y.shape) if isinstance(Y, Tensor) else Y)
@@ -67,6 +77,16 @@ def clock_hamiltonian(G: Tensor, T: int, d: int) -> Tensor:
     Raises
     ------
     InputError : G not of shape (d(T+1), d(T+1)), T or d no positive integer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn import QUNN
+    >>> from qunn.quantum.clock_link import clock_hamiltonian, hops
+    >>> model = QUNN(3, period=3, p2=1.0, dtype=torch.float64)
+    >>> H = clock_hamiltonian(hops(model, torch.eye(3, dtype=torch.float64)), 2, 3)
+    >>> H[::4, ::4].real.tolist()  # on the run: the Laplacian of a path
+    [[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]]
     """
     check_size("T", T)
     check_size("d", d)
@@ -96,6 +116,17 @@ class Relaxation:
     gap, largest : H's smallest energy above 0 and its largest; 0 for H = 0.
     rate : max(|1 - h gap|, |1 - h largest|): every step multiplies the distance by this at most and, from a general
         K_0, in the end by just this; 1 or more: no convergence.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn.quantum.clock_link import relax
+    >>> H = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    >>> found = relax(H, torch.tensor([1.0, 0.0], dtype=torch.float64), h=0.4, steps=3)
+    >>> round(found.gap, 12), round(found.largest, 12), round(found.rate, 12), found.converges
+    (2.0, 2.0, 0.2, True)
+    >>> (found.distances[1:] / found.distances[:-1]).round(decimals=12).tolist()
+    [0.2, 0.2, 0.2]
     """
 
     K: Tensor
@@ -124,6 +155,14 @@ def relax(H: Tensor, K0: Tensor, h: float, steps: int) -> Relaxation:
     Raises
     ------
     InputError : shapes that do not fit, H not Hermitian, or without a ground energy of 0; h not positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from qunn.quantum.clock_link import relax
+    >>> H = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    >>> relax(H, torch.tensor([1.0, 0.0], dtype=torch.float64), h=0.4, steps=30).K
+    tensor([0.5000, 0.5000], dtype=torch.float64)
     """
     check_step(h)
     check_size("steps", steps)
