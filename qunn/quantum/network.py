@@ -440,12 +440,19 @@ class QUNN(Savable, Monitored):
         Y = torch.randn(1, L + N, self.input_size, generator=generator, dtype=torch.float64)
         Y = nn.functional.normalize(Y, dim=-1).to(self.p1_logit)
         behind = QUNNState(Y[:, :L], torch.full((1,), L, device=Y.device))  # every l mod N once, with a whole past
-        first, last = self.norms(Y[:, L:], behind)
+        first, last = self._norms(Y[:, L:], behind)
         return (last / first - 1).abs().max().item()
 
     def norms(self, input: Tensor, state: QUNNState | None = None) -> tuple[Tensor, Tensor]:
-        """‖K^0‖ and ‖K^L‖ of every element of a sequence [B, T, d], each [B * T]."""
-        Y = self._cast(input)
+        """‖K^0‖ and ‖K^L‖ of every element of an input shaped as for `forward`, each [B * T], sequence by sequence.
+
+        Raises
+        ------
+        InputError : what `forward` refuses.
+        """
+        return self._norms(self.as_batch(input)[0], state)
+
+    def _norms(self, Y: Tensor, state: QUNNState | None) -> tuple[Tensor, Tensor]:
         past = History(Y, self._state(state, Y, batched=True), self.history, self.period)
         stack, elements = self._stack(), structured.elements(past, self.p1, self.p2, slice(None))
         without = replace(elements, lags=elements.lags[:1])  # no layers

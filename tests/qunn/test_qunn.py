@@ -396,6 +396,21 @@ def test_a_thousand_unitary_layers_keep_the_norm(clock: str, step: float) -> Non
     assert 0 < case.model("structured").invariants()["norm_drift"] < 1e-12
 
 
+def test_norms_take_what_forward_takes() -> None:
+    """One sequence, a batch, and time first give the same norms, sequence by sequence."""
+    torch.manual_seed(2)
+    Y = torch.randn(2, 7, 3, dtype=F64)
+    model = QUNN(3, 4, dtype=F64)
+    first, last = model.norms(Y)
+    torch.testing.assert_close(first, torch.tanh(Y).flatten(0, 1).norm(dim=-1))  # K^0 = σ_1(Y_l ⊗ c_l)
+    one = model.norms(Y[1])
+    torch.testing.assert_close(torch.stack(one), torch.stack([first[7:], last[7:]]))
+    model.batch_first = False
+    torch.testing.assert_close(torch.stack(model.norms(Y.transpose(0, 1))), torch.stack([first, last]))
+    with pytest.raises(InputError, match="`input` must be"):
+        model.norms(Y[0, 0])
+
+
 def test_a_thousand_unitary_layers_keep_the_norm_in_the_formula_too() -> None:
     case = Case(2, 3, 1000, mode="unitary", T=2, position=1503)
     Y, past = case.inputs()
