@@ -6,7 +6,6 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from hamiltonians.clock import ClockHamiltonian
 
 SPACES = ("configuration", "tape", "function")
-_OF_MACHINES = ("space", "word", "input_length", "history")
+_OF_MACHINES = ("space", "word", "input_length", "history", "max_steps")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,6 +29,7 @@ _OF_MACHINES = ("space", "word", "input_length", "history")
 @click.option("--input", "word", help="Machines: the word on the tape; in function space, the one that H_in selects.")
 @click.option("--input-length", type=int, help="Machines in function space: all words of this length at once.")
 @click.option("--history", type=click.Choice(["bennett"]), help="Function space: keep the rules, so that none merge.")
+@click.option("--max-steps", type=int, default=10**8, show_default=True, help="Machines: a run may take so many steps.")
 @click.option("--shots", type=int, default=4096, show_default=True, help="Shots a circuit, where shots are compared.")
 @click.option("--device", type=click.Choice(["auto", "CPU", "GPU"]), default="auto", show_default=True, help="Of Aer.")
 @click.option("--row", "only", multiple=True, metavar="KEY", help="This row alone; may be repeated. See --list.")
@@ -68,7 +68,7 @@ def _run(given: dict[str, Any], spoken: set[str]) -> int:
     progress = LateProgress(given["quiet"])
     try:
         tools = broken(given["broken"])
-        _check_rows(given["only"])
+        _check_kinds(given)
         backend = _backend(given)
         # all files are read before anything is computed: a wrong last one costs no waiting
         subjects = [
@@ -118,8 +118,9 @@ def _check_flags(given: dict[str, Any], spoken: set[str]) -> None:
                 raise must_be(flag, "left out where no file is a machine", given[name])
     if given["files"].count("-") > 1:
         raise InputError("`FILE` must be - at most once: stdin is read once", "FILE")
-    if given["shots"] < 1:
-        raise must_be("--shots", "at least 1", given["shots"])
+    for name, least in (("shots", 1), ("max_steps", 0), ("input_length", 0)):
+        if given[name] is not None and given[name] < least:
+            raise must_be(f"--{name.replace('_', '-')}", f"at least {least}", given[name])
     if given["html_file"] is not None:
         if not given["html_file"].lower().endswith((".html", ".htm")):
             raise must_be("--html", "a name that ends in .html", given["html_file"])
@@ -128,13 +129,18 @@ def _check_flags(given: dict[str, Any], spoken: set[str]) -> None:
         check_target(given["html_file"])
 
 
-def _check_rows(only: Sequence[str]) -> None:
+def _check_kinds(given: dict[str, Any]) -> None:
+    """Rows and a mutation that none of the files has would leave nothing to compare, or nothing broken."""
     from circuits.validation.catalogue import row_keys
+    from circuits.validation.mutations import fails
 
-    known = list(dict.fromkeys(key for keys in row_keys().values() for key in keys))
-    for key in only:
+    kinds = sorted({"model" if _is_model(name) else "machine" for name in given["files"]})
+    known = list(dict.fromkeys(key for kind in kinds for key in row_keys()[kind]))
+    for key in given["only"]:
         if key not in known:
             raise must_be("--row", one_of(known), key)
+    if given["broken"] is not None and not any(fails(given["broken"])[kind] for kind in kinds):
+        raise must_be("--break", f"what a {kinds[0]} can have wrong (see --list)", given["broken"])
 
 
 def _backend(given: dict[str, Any]) -> Backend:
@@ -185,6 +191,7 @@ def _hamiltonian(name: str, given: dict[str, Any], progress: LateProgress) -> Cl
         input=given["word"],
         input_length=given["input_length"],
         history=given["history"],
+        max_steps=given["max_steps"],
         progress=progress,
     )
 

@@ -144,8 +144,14 @@ class LowRank:
         return self.outside * v + self.Q @ (self.m @ on_Q - self.outside * on_Q)
 
     def exponential(self, h: float) -> LowRank:
-        """exp(h M)."""
-        return LowRank(self.Q, scipy.linalg.expm(h * self.m), complex(np.exp(h * self.outside)).real)
+        """exp(h M). Of an anti-Hermitian m by its spectrum: unitary to rounding however large h ‖m‖ is."""
+        outside = complex(np.exp(h * self.outside)).real
+        m = self.m
+        if np.abs(m + m.conj().T).max(initial=0.0) > 8 * _EPSILON * np.abs(m).max(initial=0.0):
+            return LowRank(self.Q, scipy.linalg.expm(h * m), outside)
+        energies, states = np.linalg.eigh(1j * m)
+        exact = (states * np.exp(-1j * h * energies)) @ states.conj().T
+        return LowRank(self.Q, exact if np.iscomplexobj(m) else exact.real, outside)
 
 
 def layers(model: QUNN, history: Tensor, l: int) -> list[Layer]:  # noqa: E741

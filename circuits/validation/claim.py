@@ -47,6 +47,16 @@ class Cell:
     note: str | None = None
     detail: list[float] | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, which has no number that is not finite: such a one is a text, "nan" or "inf"."""
+        return asdict(self) | {"value": _finite(self.value), "detail": _finite(self.detail)}
+
+
+def _finite(value: Value) -> Any:
+    if isinstance(value, list):
+        return [_finite(x) for x in value]
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
+
 
 def reference(value: Value, note: str | None = None) -> Cell:
     """The cell that the others are compared with."""
@@ -61,8 +71,13 @@ def compared(
     note: str | None = None,
     detail: list[float] | None = None,
 ) -> Cell:
-    """A cell that agrees where difference ≤ tolerance; one that is not finite never does."""
+    """A cell that agrees where difference ≤ tolerance; one that is not finite never does.
+
+    Where everything would be allowed nothing is compared.
+    """
     known = bool(np.isfinite(difference))
+    if known and not np.isfinite(tolerance):
+        return Cell(value, float(difference), note="rounding has no finite bound here", detail=detail)
     passed = known and bool(difference <= tolerance)
     return Cell(value, float(difference) if known else None, float(tolerance), why, passed, note, detail)
 
@@ -109,7 +124,7 @@ class Row:
             "claim": self.claim,
             "source": self.source,
             "measure": self.measure,
-            "cells": {name: asdict(cell) for name, cell in self.cells.items()},
+            "cells": {name: cell.as_dict() for name, cell in self.cells.items()},
             "difference": worst.difference,
             "tolerance": worst.tolerance,
             "why": worst.why,
@@ -143,6 +158,8 @@ def _asked(ask: Callable[[], Cell] | None) -> Cell:
             return ask()
     except (AbsentError, MemoryEstimateError) as reason:
         return absent(str(reason))
+    except MemoryError:  # an allocation that was not asked for first
+        return absent("out of memory")
     except _FAULTS as fault:
         return Cell(passed=False, note=f"{type(fault).__name__}: {' '.join(str(fault).split())}")
 

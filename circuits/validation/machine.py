@@ -10,6 +10,7 @@ from circuits.backends import Backend
 from circuits.validation import machine_motion as motion
 from circuits.validation import machine_rows as rows
 from circuits.validation.claim import AbsentError, Picture, Row, Subject
+from circuits.validation.machine_output import output
 from circuits.validation.machine_states import MachineStates
 from circuits.validation.machine_tools import COLUMNS, GENUINE, MachineTools
 from hamiltonians.clock import ClockHamiltonian
@@ -24,7 +25,7 @@ ROWS: Final[Mapping[str, Callable[[MachineStates], Row]]] = {
     "spectrum": rows.spectrum,
     "gap": rows.gap,
     "history-state": rows.history,
-    "output": rows.output,
+    "output": output,
     "printed-eq40": rows.printed,
     "kept-by-terms": rows.kept,
     "dynamics": motion.dynamics,

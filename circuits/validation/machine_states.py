@@ -76,6 +76,7 @@ class MachineStates:
     @cached_property
     def random(self) -> Array:
         """A complex unit vector on the rows of H."""
+        require_memory(4 * 16 * self.H.dimension, f"a vector of {self.H.dimension:,} rows", "a shorter run needs less")
         rng = np.random.default_rng(self.seed)
         psi = rng.standard_normal(self.H.dimension) + 1j * rng.standard_normal(self.H.dimension)
         return psi / np.linalg.norm(psi)

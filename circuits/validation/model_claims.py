@@ -13,7 +13,16 @@ from torch import Tensor
 
 from circuits.backends import Backend
 from circuits.validation.claim import Cell, Row, absent, compared, reference, row
-from circuits.validation.model_forms import CIRCUIT_ROUNDING, ROUNDING, SINGLE, Cells, Form, largest, random_units
+from circuits.validation.model_forms import (
+    CIRCUIT_ROUNDING,
+    ROUNDING,
+    SINGLE,
+    Cells,
+    Form,
+    largest,
+    random_units,
+    relative,
+)
 from circuits.validation.model_tools import CIRCUIT, COLUMNS, COMPILED, DENSE, LITERAL, SHOTS, STRUCTURED, TROTTER
 from circuits.validation.model_trotter import Formulas
 from hamiltonians.errors import InputError
@@ -35,7 +44,7 @@ def forward_row(
         def cell() -> Cell:
             found = forward()
             difference = largest(found, form.expected) / form.scale
-            return compared(found.abs().max().item(), difference, tolerance() / form.scale, why)
+            return relative(found.abs().max().item(), difference, tolerance() / form.scale, why)
 
         return cell
 
@@ -63,11 +72,11 @@ def norm_row(form: Form, formulas: Formulas, backend: Backend) -> Row:
 
     def judged(after: Array, before: Array) -> Cell:
         difference = float(np.abs(after - before).max()) / scale
-        return compared(float(after.max()), difference, form.rounding() / scale, ROUNDING)
+        return relative(float(after.max()), difference, form.rounding() / scale, ROUNDING)
 
     def judged_circuit(K: Array) -> Cell:
         found = float(np.linalg.norm(K))
-        return compared(found, abs(found - first[-1]) / scale, form.circuit_rounding() / scale, CIRCUIT_ROUNDING)
+        return relative(found, abs(found - first[-1]) / scale, form.circuit_rounding() / scale, CIRCUIT_ROUNDING)
 
     def structured() -> Cell:
         before, after = tools.structured_norms(model, Y)
@@ -128,7 +137,7 @@ def single_row(literal: Form, unitary: Form, backend: Backend) -> Row:
                 raise InputError(f"the outputs must be {narrow}, but are {found.dtype}")
             exact = forward(literal.model, literal.Y).numpy()
             tolerance = literal.rounding(SINGLE) / literal.scale
-            return compared(_top(found), largest(found, exact) / literal.scale, tolerance, ROUNDING, literal.name)
+            return relative(_top(found), largest(found, exact) / literal.scale, tolerance, ROUNDING, literal.name)
 
         return cell
 
@@ -137,7 +146,7 @@ def single_row(literal: Form, unitary: Form, backend: Backend) -> Row:
         exact = unitary.by_circuits(backend).numpy()
         tolerance = unitary.circuit_rounding(SINGLE) / unitary.scale
         why = "rounding: 32 ε √gates × condition"
-        return compared(_top(found), largest(found, exact) / unitary.scale, tolerance, why, unitary.name)
+        return relative(_top(found), largest(found, exact) / unitary.scale, tolerance, why, unitary.name)
 
     cells = literal.torch_cells(by)
     cells[CIRCUIT] = circuit
@@ -156,7 +165,7 @@ def gpu_row(literal: Form, unitary: Form, backend: Backend, device: str) -> Row:
                 return absent(where)
             found = forward(tools.moved(form.model, where), form.Y.to(where))
             difference = largest(found, forward(form.model, form.Y).numpy()) / form.scale
-            return compared(_top(found), difference, form.rounding() / form.scale, ROUNDING, form.name)
+            return relative(_top(found), difference, form.rounding() / form.scale, ROUNDING, form.name)
 
         return cell
 
@@ -168,7 +177,7 @@ def gpu_row(literal: Form, unitary: Form, backend: Backend, device: str) -> Row:
         exact = tools.circuit(unitary.model, unitary.Y, replace(backend, device="CPU")).numpy()
         why = CIRCUIT_ROUNDING
         difference = largest(found, exact) / unitary.scale
-        return compared(_top(found), difference, unitary.circuit_rounding() / unitary.scale, why, unitary.name)
+        return relative(_top(found), difference, unitary.circuit_rounding() / unitary.scale, why, unitary.name)
 
     cells: Cells = {DENSE: by(literal, tools.dense), STRUCTURED: by(literal, tools.structured), CIRCUIT: circuit}
     if device == "CPU":

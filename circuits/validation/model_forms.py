@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from circuits.backends import Backend
 from circuits.registers import Registers
 from circuits.validation import literal_qunn
-from circuits.validation.claim import Cell, absent
+from circuits.validation.claim import Cell, absent, compared
 from circuits.validation.literal_qunn import Network
 from circuits.validation.model_tools import (
     COMPILED,
@@ -84,20 +84,22 @@ class Form:
     def condition(self) -> float:
         """How much of a relative error made in every layer can arrive at an output, over all times:
 
-            ‖c̃‖ (‖K^0‖ Π_j g_j + Σ_k ‖K^k‖ Π_{j>k} g_j),   g_j = ‖S_j‖ + h s ‖H_j‖,  and 1 in the unitary mode
+            ‖c̃‖ (‖K^0‖ Π_j g_j + Σ_k (1 + h‖H_k‖)^q ‖K^k‖ Π_{j>k} g_j)
 
-        with s the steepest slope of σ_2, times that of σ_1 and σ_out.
+        literal: q = 1, g_j = ‖S_j‖ + h s ‖H_j‖ with s the steepest slope of σ_2, and times that of σ_1 and σ_out;
+        unitary: g_j = 1, q = 2, as the structured path's exp(hG) - 1 = U φ(hC U†U) hC U† has terms of that size.
         """
         require_literal(self.net, self.Y.numpy())
         Y = literal_qunn.by_time(self.Y.numpy())
         first, second, out = (_steepest(sigma.slope) for sigma in self.model.activations)
+        q = 2 if self.net.unitary else 1
         worst = 0.0
         for l in Y:  # noqa: E741
             sizes = [float(np.linalg.norm(K)) for K in literal_qunn.one_pass(self.net, Y, l)]
             total = first * sizes[0]
             for K, (D, W), S in zip(sizes[1:], literal_qunn.matrices(self.net, Y, l), self.net.skip, strict=True):
                 size = float(np.linalg.norm(D @ W, 2)) * abs(self.net.h)
-                total = total * (1.0 if self.net.unitary else _norm(S) + second * size) + (1 + size) * K
+                total = total * (1.0 if self.net.unitary else _norm(S) + second * size) + (1 + size) ** q * K
             worst = max(worst, out * total * float(np.linalg.norm(self.net.c_read(l + 1))))
         return worst
 
@@ -144,6 +146,13 @@ def forms(part: QUNN, Y: Tensor, tools: ModelTools) -> tuple[Form, Form, Form]:
         Form("linear", variant(part, "literal", linear), Y, tools),
         Form("unitary", variant(part, "unitary", linear), Y, tools),
     )
+
+
+def relative(value: float, difference: float, tolerance: float, why: str, note: str | None = None) -> Cell:
+    """`compared` in units of the largest output; where as much as that is allowed, agreement would say nothing."""
+    if difference <= tolerance and tolerance >= 1:
+        return absent(f"{why}: {tolerance:.2g} times the outputs themselves, which any outputs would meet")
+    return compared(value, difference, tolerance, why, note)
 
 
 def largest(found: Tensor | Array, expected: Array) -> float:

@@ -21,6 +21,8 @@ Direction = tuple[str, Tensor]
 
 #: step δ of the central differences: their error is δ² from the third derivative and ε/δ from rounding
 DELTA: Final = EPSILON ** (1 / 3)
+#: what δ for 2δ may change of differences that converge
+_CONVERGED: Final = 0.01
 #: entries of a parameter up to which each is a direction of its own, and random directions of a larger one
 _ALL, _SOME = 8, 4
 
@@ -52,10 +54,25 @@ class Gradients:
         return (4 * near - far) / 3
 
     @property
+    def _change(self) -> float:
+        near, far = self._differences
+        return float(np.abs(far - near).max(initial=0.0))
+
+    @property
+    def _rounding(self) -> float:
+        return 10 * EPSILON / DELTA * max(1.0, self.form.condition)
+
+    @property
     def tolerance(self) -> float:
         """What was left out, and 10 ε/δ for outputs with the form's condition."""
-        near, far = self._differences
-        return float(np.abs(far - near).max(initial=0.0)) / 3 + 10 * EPSILON / DELTA * max(1.0, self.form.condition)
+        return self._change / 3 + self._rounding
+
+    @property
+    def known(self) -> bool:
+        """Whether differences tell the slopes: outputs may be too rough for any step, or less than their rounding."""
+        near, _ = self._differences
+        size = float(np.abs(near).max(initial=0.0))
+        return self._rounding < max(size, 1e-6) and self._change <= max(_CONVERGED * size, self._rounding)
 
     def _moved(self, along: Direction, by: float) -> float:
         name, v = along
@@ -114,6 +131,10 @@ def gradient_row(key: str, form: Form, backend: Backend, seed: int) -> Row:
         return cell
 
     def judged(found: Array, at: Any) -> Cell:
+        if not gradients.known:
+            return absent(
+                "central differences do not converge: the outputs are too rough, or too large, for their step"
+            )
         at = list(at)
         difference = float(np.abs(found[at] - gradients.expected[at]).max(initial=0.0))
         why = "central differences: δ² term + 10 ε/δ × condition"

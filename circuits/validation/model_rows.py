@@ -20,6 +20,7 @@ from circuits.validation.model_whole import whole_row
 from hamiltonians.errors import must_be
 from hamiltonians.progress import Progress, no_progress
 from qunn import QUNN
+from qunn.sequence import check_finite
 
 #: the other step, as a fraction of the model's own
 _FRACTION: Final = 0.4
@@ -45,11 +46,13 @@ def validate_model(
 
     Raises
     ------
-    InputError : a model without a QUNN, or whose activations have no name.
+    InputError : a model without a QUNN, with a parameter that is not finite, or whose activations have no name.
     """
     parts = [part for part in model.modules() if isinstance(part, QUNN)]
     if not parts:
         raise must_be("model", "a QUNN, or a model that holds one", type(model).__name__)
+    for parameter, value in model.named_parameters():
+        check_finite(value, parameter)
     if shots < 1:
         raise must_be("shots", "at least 1", shots)
     part = parts[0]

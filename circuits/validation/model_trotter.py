@@ -18,7 +18,7 @@ from circuits.layer import LowRank
 from circuits.network import QUNNCircuit
 from circuits.readout import deviation
 from circuits.validation.claim import Cell, Curve, Picture, Row, absent, compared, row
-from circuits.validation.model_forms import SYNTHESIS, Form, largest
+from circuits.validation.model_forms import SYNTHESIS, Form, largest, relative
 from circuits.validation.model_tools import COLUMNS, SHOTS, TROTTER
 
 Array = NDArray[Any]
@@ -203,7 +203,7 @@ class Formulas:
     def _judged(self, found: Array, expected: Array, allowed: float, note: str) -> Cell:
         scale = self.form.scale
         tolerance = (allowed + self.form.circuit_rounding()) / scale
-        return compared(
+        return relative(
             _top(found), largest(found, expected) / scale, tolerance, "commutator bound of all layers", note
         )
 
@@ -271,7 +271,7 @@ class Shots:
         found, complex_ = self.found(shots), np.iscomplexobj(form.expected)
         tolerance = SIGMAS * float(self.deviations(shots).max()) * (2**0.5 if complex_ else 1.0) / form.scale
         difference = float(np.abs(found - form.expected).max()) / form.scale
-        return compared(_top(found), difference, tolerance, f"{SIGMAS} standard deviations", f"{shots} shots a circuit")
+        return relative(_top(found), difference, tolerance, f"{SIGMAS} standard deviations", f"{shots} shots a circuit")
 
     def picture(self) -> Picture:
         """The error of all outputs together against shots."""

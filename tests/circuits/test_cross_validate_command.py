@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from circuits import cross_validate
+from circuits.validation.claim import Cell, compared
 from circuits.validation.mutations import MUTATIONS
 from hamiltonians.clock import SPACES
 from qunn import QUNN
@@ -135,6 +136,12 @@ def test_the_list_names_rows_and_mutations(command: Command) -> None:
         ((BB2, "--html", "no/such/folder/page.html"), "no/such/folder"),
         (("examples/rotation_qunn.safetensors", "--space", "tape"), "`--space` must be left out"),
         (("examples/rotation_qunn.safetensors", "--input", "1"), "`--input` must be left out"),
+        (("examples/rotation_qunn.safetensors", "--max-steps", "9"), "`--max-steps` must be left out"),
+        (("examples/rotation_qunn.safetensors", "--row", "output"), "`--row` must be one of literal"),
+        ((BB2, "--row", "literal"), "`--row` must be one of hamiltonian"),
+        ((BB2, "--break", "short-time"), "`--break` must be what a machine can have wrong"),
+        ((BB2, "--max-steps", "5"), "did not halt within 5 steps; raise `--max-steps`"),
+        ((BB2, "--space", "function", "--input-length", "-1"), "`--input-length` must be at least 0"),
         (("-", "-"), "`FILE` must be - at most once"),
     ],
 )
@@ -155,6 +162,22 @@ def test_too_little_memory_leaves_nothing_to_compare() -> None:
     assert not report["verified"]
     assert report["subjects"][0]["rows"][0]["passed"] is None
     assert "needed, but" in report["subjects"][0]["rows"][0]["cells"]["dense"]["note"]
+
+
+def test_json_of_numbers_that_are_not_finite() -> None:
+    cell = Cell(value=[1.0, float("nan")], detail=[float("inf")], passed=False)
+    assert json.loads(json.dumps(cell.as_dict(), allow_nan=False)) | {"note": None} == {
+        "value": [1.0, "nan"],
+        "difference": None,
+        "tolerance": None,
+        "why": None,
+        "passed": False,
+        "note": None,
+        "detail": ["inf"],
+    }
+    unbounded = compared(1.0, 0.5, float("inf"), "rounding")
+    assert unbounded.passed is None
+    assert unbounded.note
 
 
 def test_as_a_process() -> None:

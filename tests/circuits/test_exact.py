@@ -16,6 +16,7 @@ from circuits.layer import Layer, LowRank, stacked_layers
 from circuits.preparation import prepared
 from circuits.sweeps import Rotation, columns
 from hamiltonians.errors import InputError
+from tests.systems import layers
 
 Array = NDArray[Any]
 
@@ -94,6 +95,13 @@ def test_every_size_to_64(d: int, N: int) -> None:
         for preparation in ("isometry", "clock-structured"):
             circuit = subspace(layer.rotation(0.7), layer, preparation=preparation)
             assert off(circuit, padded(layer, 0.7, False)) < TOLERANCE
+
+
+@pytest.mark.parametrize("h", [1e3, 1e6])
+def test_a_rotation_is_unitary_however_long_the_step_is(h: float) -> None:
+    """SciPy's expm squares its approximation log2 ‖hG‖ times, and is off by ε ‖hG‖ then."""
+    m = layers.random_layer(np.random.default_rng(1), 3, 5, complex_data=True).rotation(h).m
+    np.testing.assert_allclose(m.conj().T @ m, np.eye(len(m)), atol=1e-14)
 
 
 @pytest.mark.parametrize("seed", range(6))

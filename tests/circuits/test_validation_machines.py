@@ -14,18 +14,20 @@ import torch
 from qiskit_aer import AerSimulator
 
 from circuits import backend
-from circuits.validation import machine_motion, machine_rows
+from circuits.clock.energy_readout import PhaseEstimation
+from circuits.validation import machine_motion, machine_output, machine_rows
 from circuits.validation.claim import Cell, Subject
 from circuits.validation.machine import ROWS, validate_machine
 from circuits.validation.machine_mutations import MACHINE, MACHINE_FAILS
 from circuits.validation.machine_states import MachineStates
 from circuits.validation.machine_tools import COLUMNS, GENUINE, MachineTools
 from hamiltonians import ClockHamiltonian, load_machine
-from tests.systems.machines import BB2, BB3_STEPS, EXAMPLES, HALTED, ONE_STEP, SMALL, Case
+from hamiltonians.memory import memory_limit
+from tests.systems.machines import BB2, BB3_STEPS, EXAMPLES, HALTED, ONE_STEP, SMALL, STAYS, Case
 
 CPU = backend("CPU")
 
-#: the machines that the issue of trust is settled on: two busy beavers, an everyday machine, and one that merges
+#: two busy beavers, an everyday machine, and one that merges
 MACHINES: dict[str, Callable[[], ClockHamiltonian]] = {
     "BB(2)": lambda: ClockHamiltonian.from_machine(BB2),
     "BB(3)": lambda: ClockHamiltonian.from_machine(BB3_STEPS),
@@ -89,6 +91,64 @@ def test_strings_that_keep_a_history_state() -> None:
     assert cell.passed
     assert cell.note is not None
     assert "keep its history state" in cell.note
+
+
+@pytest.mark.parametrize(
+    ("space", "options"),
+    [("configuration", {}), ("tape", {}), ("function", {"input_length": 2}), ("function", {"input_length": 0})],
+)
+def test_the_runs_are_those_of_the_rules(space: Any, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runner that moves the wrong way writes the same mirrored output, and all backends would agree on its H."""
+    sound = validated(ClockHamiltonian.from_machine(BB2, space, **options), only=("output",)).row("output")
+    assert sound.cells["theory"].passed
+    table = BB2.table
+    wrong = replace(BB2)
+    monkeypatch.setitem(vars(wrong), "table", replace(table, move=-table.move))
+    found = validated(ClockHamiltonian.from_machine(wrong, space, **options), only=("output",)).row("output")
+    assert found.cells["theory"].passed is False
+
+
+def test_what_strings_leak_to_unused_states_counts() -> None:
+    """With d = 5 of 8 and T + 1 = 4 of 4 some of the error lies where no row of H is."""
+    H = ClockHamiltonian.from_machine(STAYS, "function", input_length=1)
+    cell = validated(H, only=("lie-by-strings",)).row("lie-by-strings").cells["evolution"]
+    assert cell.passed, cell
+
+
+@pytest.mark.parametrize("wrong", [[0, *range(15, 0, -1)], [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15]])
+def test_outcomes_of_phase_estimation_where_the_gap_is_read_as_0(wrong: list[int]) -> None:
+    """A gap of 0.08 is nearest to the outcome 0, which neither a sign nor the order of the bits moves."""
+    H = ClockHamiltonian.from_machine(BB2, "tape")
+
+    def estimate(*arguments: Any, **options: Any) -> PhaseEstimation:
+        found = GENUINE.phase_estimation(*arguments, **options)
+        return replace(found, probabilities=found.probabilities[wrong])
+
+    assert validated(H, only=("gap",)).row("gap").cells["phases"].value == 0
+    found = validated(H, only=("gap",), tools=replace(GENUINE, phase_estimation=estimate)).row("gap").cells["phases"]
+    assert found.passed is False
+    assert "probability" in str(found.note)
+
+
+def test_what_has_no_room_is_left_out() -> None:
+    """Not even one vector fits: what needs none is compared, and nothing is raised."""
+    H = MACHINES["BB(2)"]()
+    token = memory_limit.set(100)
+    try:
+        found = validated(H)
+    finally:
+        memory_limit.reset(token)
+    assert found.verified
+    for key in ("hamiltonian", "printed-eq40", "dynamics", "relaxation", "float32"):
+        assert found.row(key).passed is None
+        assert all(cell.note or cell.value is not None for cell in found.row(key).cells.values())
+
+
+def test_too_few_shots_say_so() -> None:
+    cell = validated(MACHINES["BB(2)"](), only=("output",), shots=1).row("output").cells["circuit"]
+    assert cell.passed is None
+    assert cell.note == "1 shot may miss the last clock state; 60 shots would not"
+    assert validated(MACHINES["BB(2)"](), only=("output",), shots=60).row("output").cells["circuit"].passed
 
 
 @pytest.mark.parametrize("machine", [HALTED, ONE_STEP])
@@ -194,7 +254,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Mapping[str, Ca
     def unasked(key: str, *texts: Any) -> None:
         seen[key] = texts[-1]
 
-    for module in (machine_rows, machine_motion):
+    for module in (machine_rows, machine_output, machine_motion):
         monkeypatch.setattr(module, "row", unasked)
     return seen
 

@@ -38,10 +38,14 @@ ON = backend("CPU")
 
 def moved(model: Any, seed: int = 7) -> Any:
     """Every parameter away from its first value."""
+    return moved_by(model, 0.2, seed)
+
+
+def moved_by(model: Any, far: float, seed: int = 7) -> Any:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.2 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+            parameter += far * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
     return model
 
 
@@ -176,10 +180,35 @@ def test_models_that_are_refused() -> None:
         with pytest.raises(InputError, match="`model` must be a QUNN") as caught:
             validated(model)
         assert "\n" not in str(caught.value)
+    lost = built(2, 2)
+    with torch.no_grad():
+        lost.p1_logit[0] = torch.nan
+    with pytest.raises(InputError, match="`p1_logit` must be finite, but is nan"):
+        validated(lost)
     with pytest.raises(InputError, match="`shots` must be at least 1"):
         validated(built(1, 2), shots=0)
     with pytest.raises(InputError, match="`activations` must be names"):
         validated(built(1, 2, activations=(torch.square, "tanh", "identity")))
+
+
+@pytest.mark.parametrize(("step", "seed"), [(10.0, 84), (30.0, 0), (100.0, 11)])
+def test_long_steps_round_as_the_condition_allows(step: float, seed: int) -> None:
+    """What the literal loses by Padé approximants, and the structured path by terms that cancel, is no disagreement."""
+    torch.manual_seed(seed)
+    model = QUNN(1, 2, 2, clock="learned-read", p2=1.0, share=True, step=step, dtype=C128)
+    assert failed(validated(model, seed=seed, only=["unitary", "norm"])) == {}
+
+
+def test_a_tolerance_that_allows_anything_compares_nothing() -> None:
+    """Outputs of a model whose layers multiply rounding to their own size, gradients that oscillate, and one shot."""
+    torch.manual_seed(2)
+    rough = QUNN(2, 4, 7, clock="learned-read", skip="matrix", activations=("identity", "elu", "sin"), dtype=F64)
+    subject = validated(moved_by(rough, 3.0), only=["float32", "gradients"])
+    for key, column in (("float32", "torch structured"), ("gradients", "torch dense")):
+        cell = subject.row(key).cells[column]
+        assert cell.passed is None, (key, cell)
+        assert cell.note
+    assert validated(built(1, 2), shots=1, only=["unitary"]).row("unitary").cells["shots"].passed is None
 
 
 # --- broken backends ---

@@ -399,8 +399,8 @@ def test_a_thousand_unitary_layers_keep_the_norm(clock: str, step: float) -> Non
 def test_norms_take_what_forward_takes() -> None:
     """One sequence, a batch, and time first give the same norms, sequence by sequence."""
     torch.manual_seed(2)
-    Y = torch.randn(2, 7, 3, dtype=F64)
-    model = QUNN(3, 4, dtype=F64)
+    Y = torch.randn(2, 7, 3, dtype=torch.float64)
+    model = qunn.QUNN(3, 4, dtype=torch.float64)
     first, last = model.norms(Y)
     torch.testing.assert_close(first, torch.tanh(Y).flatten(0, 1).norm(dim=-1))  # K^0 = σ_1(Y_l ⊗ c_l)
     one = model.norms(Y[1])
