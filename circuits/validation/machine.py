@@ -10,6 +10,7 @@ from circuits.backends import Backend
 from circuits.validation import machine_motion as motion
 from circuits.validation import machine_rows as rows
 from circuits.validation.claim import AbsentError, Picture, Row, Subject
+from circuits.validation.machine_gap import gap
 from circuits.validation.machine_output import output
 from circuits.validation.machine_states import MachineStates
 from circuits.validation.machine_tools import COLUMNS, GENUINE, MachineTools
@@ -23,7 +24,7 @@ ROWS: Final[Mapping[str, Callable[[MachineStates], Row]]] = {
     "ground-energy": rows.energy,
     "degeneracy": rows.degeneracy,
     "spectrum": rows.spectrum,
-    "gap": rows.gap,
+    "gap": gap,
     "history-state": rows.history,
     "output": output,
     "printed-eq40": rows.printed,

@@ -32,7 +32,7 @@ CIRCUIT: Final = 1e-10
 CIRCUIT_WHY: Final = "rounding of up to 10^5 gates: 10^5 ε, times 4"
 #: where the iterative solvers stop: residual ≤ 1e-6 gap
 _SOLVER: Final = 1e-6
-_SOLVER_WHY: Final = "the solver's own rule: residual ≤ 1e-6 gap"
+SOLVER_WHY: Final = "the solver's own rule: residual ≤ 1e-6 gap"
 
 
 def _row(key: str, claim: str, source: str, measure: str, cells: Mapping[str, Ask]) -> Row:
@@ -80,7 +80,7 @@ def energy(at: MachineStates) -> Row:
         return compared(value, abs(value), tolerance, why, note)
 
     def solver(found: GroundState) -> Cell:
-        return near_zero(float(found.energies[0]), _SOLVER**2 * (found.gap or 1.0) + at.rounding, _SOLVER_WHY)
+        return near_zero(float(found.energies[0]), _SOLVER**2 * (found.gap or 1.0) + at.rounding, SOLVER_WHY)
 
     def evolved() -> Cell:
         t = 0.5  # |E| ≤ 5 t stays below π: the phase is not ambiguous
@@ -148,8 +148,8 @@ def spectrum(at: MachineStates) -> Row:
         {
             "theory": closed,
             "dense": lambda: off(at.eigensystem[0][:k], 0.0, "rounding of LAPACK: n ε ‖H‖"),
-            "sparse": lambda: off(at.sparse.energies, at.sparse.error, _SOLVER_WHY),
-            "matrix-free": lambda: off(at.free.energies, at.free.error, _SOLVER_WHY),
+            "sparse": lambda: off(at.sparse.energies, at.sparse.error, SOLVER_WHY),
+            "matrix-free": lambda: off(at.free.energies, at.free.error, SOLVER_WHY),
         },
     )
 
@@ -180,88 +180,6 @@ def degeneracy(at: MachineStates) -> Row:
     )
 
 
-def gap(at: MachineStates) -> Row:
-    """The lowest energy above the ground space, of the whole space."""
-
-    def theory() -> float:
-        paths = at.H.restricted() if is_path_like(at.H) else None
-        found = predict.gap(at.H, paths.census if isinstance(paths, Paths) else None)
-        if found is None:
-            raise AbsentError("no closed form, or no gap")
-        return found
-
-    def off(value: float | None, tolerance: float, why: str, note: str | None = None) -> Cell:
-        if value is None:
-            return Cell(passed=False, note="it found no gap")
-        return compared(value, abs(value - theory()), tolerance, why, note)
-
-    def relaxation_rate() -> Cell:
-        found, h = at.relaxing
-        d = found.distances.numpy()
-        first, last = int(np.argmax(d <= 1e-6 * d[0])), len(d) - 1
-        if last == first:
-            raise AbsentError("relaxation ends in one step: no rate")
-        rate = (d[last] / d[first]) ** (1 / (last - first))
-        # the last distance is known to n ε relative to the first; what decays faster is at most (0.71/0.83)^(2 first)
-        # of the rest, at T = 3 where the next energy is nearest
-        rounding = at.H.dimension * EPSILON * d[0] / d[last] / (h * (last - first))
-        return off(float((1 - rate) / h), rounding + 1e-8, "rounding of the distances over h, and 1e-8 of faster parts")
-
-    def of_operator() -> Cell:
-        start = at.start(at.excited)
-        value = float(at.backend.expectations([start], at.operator)[0])
-        return off(value, 10 * CIRCUIT, CIRCUIT_WHY + ", times ‖H‖", "<H> of the eigenvector that LAPACK found")
-
-    def of_evolution() -> Cell:
-        at.matrix_qubits("Suzuki's formula on a prepared eigenvector")
-        start, t = at.start(at.excited), 0.5
-        before = at.backend.states([start])[0]
-        values = [
-            float(-np.angle(np.vdot(before, at.evolved(t, start, synthesis="suzuki4", reps=reps))) / t)
-            for reps in (2, 4)
-        ]
-        return off(
-            values[1],
-            abs(values[1] - values[0]) + CIRCUIT,
-            "step doubling: the fourth order leaves 1/15 of the change",
-            f"phase of that eigenvector after t = {t}, suzuki4",
-        )
-
-    def of_phases() -> Cell:
-        at.matrix_qubits("controlled powers of exp(iHt) as matrices")
-        found = at.tools.phase_estimation(
-            at.H, at.start(at.excited), qubits=at.phase_qubits, synthesis="unitary", simulate=at.simulated
-        )
-        # a gap below half the resolution is read as 0; how often each outcome is read tells it all the same
-        M = len(found.probabilities)
-        k = np.arange(M)
-        turns = theory() * found.t / (2 * np.pi) - k / M
-        expected = np.abs(np.exp(2j * np.pi * np.outer(turns, k)).mean(1)) ** 2
-        worst = float(np.abs(found.probabilities - expected).max())
-        if worst > CIRCUIT + at.rounding / theory():
-            note = "largest difference of an outcome's probability from the closed form"
-            return compared(found.energy, worst, CIRCUIT + at.rounding / theory(), CIRCUIT_WHY, note)
-        note = f"the probabilities of all {M} outcomes agree to {worst:.1e}"
-        return off(found.energy, found.resolution / 2 + at.rounding, "half the readout's resolution", note)
-
-    return _row(
-        "gap",
-        "the gap of the whole space is that of its slowest path",
-        "2 - 2cos(π/(T+1)) and its like",
-        "|difference| from the closed form",
-        {
-            "theory": lambda: reference(theory()),
-            "dense": lambda: off(at.dense_gap, at.rounding, "rounding of LAPACK: n ε ‖H‖"),
-            "sparse": lambda: off(at.sparse.gap, at.sparse.error * theory() + at.rounding, _SOLVER_WHY),
-            "matrix-free": lambda: off(at.free.gap, at.free.error * theory() + at.rounding, _SOLVER_WHY),
-            "QUNN": relaxation_rate,
-            "circuit": of_operator,
-            "evolution": of_evolution,
-            "phases": of_phases,
-        },
-    )
-
-
 def history(at: MachineStates) -> Row:
     """The ground state is the history of the computation."""
 
@@ -277,7 +195,7 @@ def history(at: MachineStates) -> Row:
         return off(at.dense_ground, at.rounding / at.dense_gap, "rounding of LAPACK over the gap: n ε ‖H‖ / gap")
 
     def solver(found: Any) -> Cell:
-        return off(at.ground(found), _SOLVER, _SOLVER_WHY)
+        return off(at.ground(found), _SOLVER, SOLVER_WHY)
 
     def relaxed() -> Cell:
         tolerance = _left(at) + at.rounding / at.relaxed.gap

@@ -15,7 +15,7 @@ from qiskit_aer import AerSimulator
 
 from circuits import backend
 from circuits.clock.energy_readout import PhaseEstimation
-from circuits.validation import machine_motion, machine_output, machine_rows
+from circuits.validation import machine_gap, machine_motion, machine_output, machine_rows
 from circuits.validation.claim import Cell, Subject
 from circuits.validation.machine import ROWS, validate_machine
 from circuits.validation.machine_mutations import MACHINE, MACHINE_FAILS
@@ -254,7 +254,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Mapping[str, Ca
     def unasked(key: str, *texts: Any) -> None:
         seen[key] = texts[-1]
 
-    for module in (machine_rows, machine_output, machine_motion):
+    for module in (machine_rows, machine_gap, machine_output, machine_motion):
         monkeypatch.setattr(module, "row", unasked)
     return seen
 
