@@ -30,6 +30,7 @@ from hamiltonians.readers.schema import (
     with_rules,
     wrong,
 )
+from hamiltonians.readers.yaml_text import yaml_node
 
 _MOVES = {"L": -1, "R": +1, "N": 0}  # N is that site's later addition
 _KEYS = {"initial": "start state"}
@@ -137,28 +138,8 @@ def _instruction(value: object, at: Path, synonyms: dict[str, tuple[Instruction,
 
 
 def _parse(text: str) -> object:
-    try:
-        node = _WithoutAliases(text).get_single_node()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "document"
-        raise InputError(f"`{place}` must be YAML, but is not: {error.problem or error.context}", place) from None
-    except InputError:
-        raise
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # also an escape beyond Unicode, a version too long
-        raise InputError(f"`document` must be YAML, but is not: {error}", "document") from None
+    node = yaml_node(text)
     return None if node is None else _value(node, ())
-
-
-class _WithoutAliases(yaml.BaseLoader):
-    """A loader that refuses aliases: a few lines of them can stand for more nodes than fit into memory."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            place = f"line {mark.line + 1}, column {mark.column + 1}"
-            raise InputError(f"`{place}` must be written out, but is a YAML alias", place)
-        return super().compose_node(parent, index)
 
 
 def _value(node: yaml.Node, path: Path) -> object:

@@ -1,0 +1,119 @@
+"""The workers of a Dask cluster that is there already.
+
+Dask gives the point of a worker that died to another; the sweep holds only a few points more than the cluster can do at
+once. A cluster forgets what it was asked for when the sweep that asked is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, final
+
+from hamiltonians.errors import InputError, must_be
+from qunn.sweeping.call import Outcome, called, died
+from qunn.sweeping.points import Point
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    _Asked = dict[str, tuple[Point, Future[Outcome]]]
+
+_PATIENCE = 10  # seconds for the cluster to answer
+_AHEAD = 2  # points a thread of the cluster, so that none waits for this machine
+
+
+@final
+class DaskWorkers:
+    """All workers of the cluster whose scheduler has an address such as tcp://192.168.0.7:8786.
+
+    Raises
+    ------
+    InputError : dask is not installed, the cluster does not answer, it has no workers, or another version of qunn.
+    """
+
+    def __init__(self, address: str, threads: int, version: str) -> None:
+        self._address, self._threads = address, threads
+        self._client = _client(address)
+        try:
+            self._check(version)
+        except BaseException:
+            self.close()
+            raise
+
+    def outcomes(self, points: Iterator[Point]) -> Iterator[tuple[Point, Outcome]]:
+        """What comes of the points, in the order in which they are finished."""
+        asked: _Asked = {}  # a cluster forgets what nobody holds
+        finished: SimpleQueue[Future[Outcome]] = SimpleQueue()
+        try:
+            while True:
+                self._fill(points, asked, finished)
+                if not asked:
+                    return
+                future = finished.get()
+                point, _ = asked.pop(str(future.key))
+                yield point, self._outcome(future)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the cluster, which goes on without what this sweep asked for."""
+        self._client.close(timeout=2)
+
+    def _fill(self, points: Iterator[Point], asked: _Asked, finished: SimpleQueue[Future[Outcome]]) -> None:
+        room = _AHEAD * max(1, sum(self._client.nthreads().values()))  # workers come and go
+        while len(asked) < room:
+            point = next(points, None)
+            if point is None:
+                return
+            future = self._client.submit(called, point, self._threads, key=f"qunn-sweep-{point.key}", pure=False)
+            asked[str(future.key)] = point, future
+            future.add_done_callback(finished.put)
+
+    def _outcome(self, future: Future[Outcome]) -> Outcome:
+        from distributed import KilledWorker
+
+        try:
+            found = future.result()
+        except KilledWorker:  # Dask has tried it more often than a local sweep would
+            return died(None)
+        except Exception as error:
+            raise InputError(
+                f"`--dask` must stay there until the end, but {self._address} is lost", "--dask"
+            ) from error
+        assert isinstance(found, Outcome)
+        return found
+
+    def _check(self, version: str) -> None:
+        if not self._client.nthreads():
+            raise must_be("--dask", "a cluster with workers", f"{self._address} without any")
+        try:
+            there = set(self._client.run(_version).values())
+        except Exception as error:
+            raise InputError(f"`--dask` must be a cluster with qunn {version}, but: {error}", "--dask") from error
+        if there != {version}:
+            raise must_be("--dask", f"a cluster with qunn {version}", ", ".join(sorted(there)))
+
+
+def _client(address: str) -> Client:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise InputError("`--dask` must have the package distributed: pip install 'qunn[sweep]'", "--dask") from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is said in one line, here
+    try:
+        return Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        why = f"nothing answers at {address!r} within {_PATIENCE} s"
+        if not isinstance(error, OSError):
+            why = f"is {address!r}"
+        raise InputError(
+            f"`--dask` must be the address of a Dask scheduler such as tcp://host:8786, but {why}"
+        ) from error
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("qunn")

@@ -1,0 +1,49 @@
+"""One column of a table against another, with the power laws that were fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hamiltonians.files import written_atomically
+from qunn.sweeping.fit import PowerLaw, Selection
+
+_IN_A_LEGEND = 12
+
+
+def plot(path: str, title: str, shown: Selection, log: tuple[bool, bool], laws: list[PowerLaw | None]) -> None:
+    """Draw the groups; `laws` has one for each of them, or None."""
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for group, law in zip(shown.groups, laws, strict=True):
+        label = "" if shown.by is None else f"{_plain(shown.by)} = {group.by}"
+        if law is not None:
+            label += (", " if label else "") + f"exponent {told(law)}"
+        joined = "" if law is not None else "-"
+        (line,) = axes.plot(group.x, group.y, "o" + joined, markersize=4, linewidth=1, label=label or None)
+        if law is not None:
+            ends = [x for x in group.x if x > 0]
+            x = np.geomspace(ends[0], ends[-1], 100)
+            axes.plot(x, law.factor * x**law.exponent, color=line.get_color(), linewidth=1, alpha=0.7)
+    for wanted, scale in zip(log, (axes.set_xscale, axes.set_yscale), strict=True):
+        if wanted:
+            scale("log", nonpositive="mask")
+    axes.grid(visible=True, linewidth=0.5, alpha=0.4)
+    axes.set_xlabel(_plain(shown.x))
+    axes.set_ylabel(_plain(shown.y))
+    axes.set_title(title, fontsize=10)
+    if axes.get_legend_handles_labels()[0] and len(shown.groups) <= _IN_A_LEGEND:
+        axes.legend(fontsize=8)
+    with written_atomically(path) as file:
+        figure.savefig(file, format=Path(path).suffix.lower().lstrip("."), dpi=150)
+
+
+def told(law: PowerLaw) -> str:
+    """The exponent with its standard error."""
+    return f"{law.exponent:.4f}" + ("" if law.standard_error is None else f" ± {law.standard_error:.1g}")
+
+
+def _plain(column: str) -> str:
+    return column.removeprefix("flag.")
