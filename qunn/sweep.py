@@ -160,27 +160,24 @@ def _run_points(
     counts: Counts,
     progress: LateProgress,
 ) -> None:
-    from importlib.metadata import version
-
     from qunn.sweeping.columns import row
 
     left = _unfinished(points, table)
     first = next(left, None)
     if first is None:
         return
-    here = version("qunn")
-    workers = _workers(given, here)
+    workers = _workers(given)
     for done, (point, outcome) in enumerate(workers.outcomes(chain([first], left)), counts.before + 1):
-        table.append(row(point, outcome, here, description.keep))
+        table.append(row(point, outcome, description.keep))
         progress(description.command, done, counts.total)
 
 
-def _workers(given: dict[str, Any], version: str) -> _Workers:
+def _workers(given: dict[str, Any]) -> _Workers:
     threads = given["threads"] or 1
     if given["dask"] is not None:
         from qunn.sweeping.cluster import DaskWorkers
 
-        return DaskWorkers(given["dask"], threads, version)
+        return DaskWorkers(given["dask"], threads)
     from qunn.sweeping.local import LocalWorkers
 
     return LocalWorkers(given["jobs"] or len(os.sched_getaffinity(0)), threads)

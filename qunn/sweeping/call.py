@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
 
@@ -31,7 +32,8 @@ class Outcome:
     report: dict[str, Any]
     error: str | None
     seconds: float
-    host: str
+    host: str = field(default_factory=socket.gethostname)
+    version: str = field(default_factory=lambda: version("qunn"))
 
 
 def called(point: Point, threads: int = 1) -> Outcome:
@@ -49,7 +51,7 @@ def called(point: Point, threads: int = 1) -> Outcome:
         status, error = CHECK_FAILED, "no report was printed"
     for flag in COMMANDS[point.command].writes:  # they are gone, and named after a folder that was drawn at random
         (report or {}).pop(flag, None)
-    return Outcome(status, report or {}, None if status == 0 else error, seconds, socket.gethostname())
+    return Outcome(status, report or {}, None if status == 0 else error, seconds)
 
 
 def _run(point: Point, threads: int, scratch: Path) -> tuple[int, str, str]:
@@ -98,4 +100,4 @@ def died(code: int | None) -> Outcome:
     """The outcome of a point whose process died, whenever it was tried; the status as a shell tells it."""
     status = CHECK_FAILED if not code else 128 - code if code < 0 else code
     why = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
-    return Outcome(status, {}, f"the worker died twice ({why}); out of memory?", 0.0, socket.gethostname())
+    return Outcome(status, {}, f"the worker died twice ({why}); out of memory?", 0.0)

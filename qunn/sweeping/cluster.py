@@ -6,7 +6,9 @@ once. A cluster forgets what it was asked for when the sweep that asked is gone.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, final
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     _Asked = dict[str, tuple[Point, Future[Outcome]]]
 
+_ADDRESS = re.compile(r"(tcp|tls|ws|wss)://\S+:[0-9]{1,5}")
 _PATIENCE = 10  # seconds for the cluster to answer
 _AHEAD = 2  # points a thread of the cluster, so that none waits for this machine
 
@@ -30,17 +33,16 @@ class DaskWorkers:
 
     Raises
     ------
-    InputError : dask is not installed, the cluster does not answer, it has no workers, or another version of qunn.
+    InputError : dask is not installed, the cluster does not answer, or it has no workers; later, that it is lost or its
+        workers cannot import qunn.
     """
 
-    def __init__(self, address: str, threads: int, version: str) -> None:
+    def __init__(self, address: str, threads: int) -> None:
         self._address, self._threads = address, threads
         self._client = _client(address)
-        try:
-            self._check(version)
-        except BaseException:
+        if not self._client.nthreads():
             self.close()
-            raise
+            raise must_be("--dask", "a cluster with workers", f"{address} without any")
 
     def outcomes(self, points: Iterator[Point]) -> Iterator[tuple[Point, Outcome]]:
         """What comes of the points, in the order in which they are finished."""
@@ -85,35 +87,29 @@ class DaskWorkers:
         assert isinstance(found, Outcome)
         return found
 
-    def _check(self, version: str) -> None:
-        if not self._client.nthreads():
-            raise must_be("--dask", "a cluster with workers", f"{self._address} without any")
-        try:
-            there = set(self._client.run(_version).values())
-        except Exception as error:
-            raise InputError(f"`--dask` must be a cluster with qunn {version}, but: {error}", "--dask") from error
-        if there != {version}:
-            raise must_be("--dask", f"a cluster with qunn {version}", ", ".join(sorted(there)))
-
 
 def _client(address: str) -> Client:
     try:
         from distributed import Client
     except ImportError as error:
         raise InputError("`--dask` must have the package distributed: pip install 'qunn[sweep]'", "--dask") from error
+    wanted = "the address of a Dask scheduler such as tcp://host:8786"
+    if not _ADDRESS.fullmatch(address):
+        raise must_be("--dask", wanted, address)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is said in one line, here
     try:
-        return Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        why = f"nothing answers at {address!r} within {_PATIENCE} s"
-        if not isinstance(error, OSError):
-            why = f"is {address!r}"
-        raise InputError(
-            f"`--dask` must be the address of a Dask scheduler such as tcp://host:8786, but {why}"
-        ) from error
+        kind = asyncio.run(asyncio.wait_for(_kind(address), _PATIENCE))
+    except (OSError, ValueError) as error:
+        why = f"nothing answers as one at {address} within {_PATIENCE} s"
+        raise InputError(f"`--dask` must be {wanted}, but {why}", "--dask") from error
+    if kind != "Scheduler":
+        raise must_be("--dask", wanted, f"{address} of a {kind}")
+    return Client(address, timeout=_PATIENCE, set_as_default=False)
 
 
-def _version() -> str:
-    from importlib.metadata import version
+async def _kind(address: str) -> str:
+    """What answers there. A client would wait for ever where a server of another kind takes the call."""
+    from distributed.core import rpc
 
-    return version("qunn")
+    async with rpc(address, timeout=_PATIENCE) as there:
+        return str((await there.identity()).get("type"))

@@ -12,7 +12,7 @@ from qunn.sweeping.points import Point
 KEY, STATUS, ERROR = "point.key", "point.status", "point.error"
 
 
-def row(point: Point, outcome: Outcome, version: str, keep: Collection[str]) -> dict[str, Any]:
+def row(point: Point, outcome: Outcome, keep: Collection[str]) -> dict[str, Any]:
     """The row of a point: nested keys are joined with dots, lists stay lists."""
     report = flat(outcome.report)
     return {
@@ -22,7 +22,7 @@ def row(point: Point, outcome: Outcome, version: str, keep: Collection[str]) -> 
         "point.command": point.command,
         "point.seconds": outcome.seconds,
         "point.host": outcome.host,
-        "point.version": version,
+        "point.version": outcome.version,
         **{f"flag.{name}": value for name, value in point.settings.items()},
         **(report if not keep else {name: report.get(name) for name in keep}),
     }
