@@ -74,6 +74,8 @@ def main(**given: Any) -> int:
     holds the share --level of the h-step errors on the 20 % before the test part, all of them where they are few; what
     it holds of the test part is reported as coverage.
 
+    MAE is the mean absolute error of the steps 1 … --steps over the test part, from every origin, in the series' units.
+
     MASE is the mean absolute error over the test part, divided by the training part's mean |x(t) - x(t-N)|: of one
     step, and of the steps 1 … N together, from every origin, or 5,000 evenly spread. None where that mean is 0.
 
@@ -363,6 +365,7 @@ def _report(
         "parameters": outcome.parameters,
         "epochs": outcome.epochs,
         "best_epoch": outcome.best_epoch,
+        "mae": result.test.mae(len(result.forecast)),
         "mase": result.mase,
         "mase_n_step": result.mase_n_step,
         "baselines": result.baselines,

@@ -78,6 +78,7 @@ def main(context: click.Context, /, **given: Any) -> int:
             _run_points(given, description, points, table, Counts(before, len(keys)), progress)
         except KeyboardInterrupt:
             progress.close()
+            table.read_again()
             done = f"{len(keys & table.statuses.keys()):,} of {len(keys):,} points are in {table.path}"
             print(f"error: interrupted; {done}; the same command goes on", file=sys.stderr)
             return INTERRUPTED

@@ -252,8 +252,8 @@ def anchors(page: Path) -> set[str]:
 
 def test_examples_and_notebooks_are_all_listed():
     text = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
-    for path in (ROOT / "examples").iterdir():
-        assert path.name == "README.md" or f"`{path.name}`" in text, path.name
+    for path in (ROOT / "examples").rglob("*"):
+        assert path.is_dir() or path.name == "README.md" or f"`{path.name}`" in text, path.name
     text = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"](../notebooks/{path.name})" in text, path.name

@@ -9,7 +9,7 @@ import hamiltonians
 from hamiltonians.machine import TuringMachine
 from hamiltonians.readers import detect_format, load_machine
 
-#: of files that are no machines: a text, series, circuits, models
+#: of files that are no machines, beside those in folders: a text, series, circuits, models
 _OTHERS = (".md", ".csv", ".qasm", ".safetensors")
 
 
@@ -31,5 +31,5 @@ def examples_folder() -> Path:
 
 def examples() -> list[Example]:
     """All example machines, by name."""
-    paths = sorted(p for p in examples_folder().iterdir() if p.suffix not in _OTHERS)
+    paths = sorted(p for p in examples_folder().iterdir() if p.is_file() and p.suffix not in _OTHERS)
     return [Example(p, detect_format(p.read_text(encoding="utf-8")), load_machine(p)) for p in paths]

@@ -81,8 +81,9 @@ class DaskWorkers:
         except KilledWorker:  # Dask has tried it more often than a local sweep would
             return died(None)
         except Exception as error:
+            kept = "finished points are in the table, and the same command goes on"
             raise InputError(
-                f"`--dask` must stay there until the end, but {self._address} is lost", "--dask"
+                f"`--dask` must stay until the end, but {self._address} is lost; {kept}", "--dask"
             ) from error
         assert isinstance(found, Outcome)
         return found
@@ -96,7 +97,8 @@ def _client(address: str) -> Client:
     wanted = "the address of a Dask scheduler such as tcp://host:8786"
     if not _ADDRESS.fullmatch(address):
         raise must_be("--dask", wanted, address)
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is said in one line, here
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what is lost is said in one line, here
     try:
         kind = asyncio.run(asyncio.wait_for(_kind(address), _PATIENCE))
     except (OSError, ValueError) as error:

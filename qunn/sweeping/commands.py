@@ -6,7 +6,7 @@ imports nothing of `circuits`.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -154,8 +154,7 @@ def _check_file(command: Command, name: str, at: str) -> None:
 
 
 def _number(text: str) -> Any:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return text
-    return found if isinstance(found, int | float | bool) else text
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text

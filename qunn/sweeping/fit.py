@@ -79,7 +79,8 @@ def select(rows: Iterator[dict[str, Any]], x: str, y: str, by: str | None) -> Se
     for group in groups.values():
         order = sorted(zip(group.x, group.y, strict=True))
         group.x, group.y = [a for a, _ in order], [b for _, b in order]
-    return Selection(columns[0], columns[1], key, list(groups.values()), len(found) - used)
+    ordered = sorted(groups.values(), key=lambda group: _order(group.by))
+    return Selection(columns[0], columns[1], key, ordered, len(found) - used)
 
 
 def power_law(group: Group) -> PowerLaw | None:
@@ -95,6 +96,11 @@ def power_law(group: Group) -> PowerLaw | None:
     rest = math.fsum((y - intercept - exponent * x) ** 2 for x, y in pairs)
     error = None if n == 2 else math.sqrt(rest / (n - 2) / spread)
     return PowerLaw(group.by, exponent, error, math.exp(intercept), n)
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    """Numbers before texts."""
+    return (False, value, "") if _is_number(value) else (True, 0.0, str(value))
 
 
 def _is_number(value: Any) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from hamiltonians.files import written_atomically
 from qunn.sweeping.fit import PowerLaw, Selection
 
 _IN_A_LEGEND = 12
+_NAMED = 6
 
 
 def plot(path: str, title: str, shown: Selection, log: tuple[bool, bool], laws: list[PowerLaw | None]) -> None:
@@ -30,6 +33,7 @@ def plot(path: str, title: str, shown: Selection, log: tuple[bool, bool], laws: 
     for wanted, scale in zip(log, (axes.set_xscale, axes.set_yscale), strict=True):
         if wanted:
             scale("log", nonpositive="mask")
+    _ticks(axes, shown, log[0])
     axes.grid(visible=True, linewidth=0.5, alpha=0.4)
     axes.set_xlabel(_plain(shown.x))
     axes.set_ylabel(_plain(shown.y))
@@ -38,6 +42,18 @@ def plot(path: str, title: str, shown: Selection, log: tuple[bool, bool], laws: 
         axes.legend(fontsize=8)
     with written_atomically(path) as file:
         figure.savefig(file, format=Path(path).suffix.lower().lstrip("."), dpi=150)
+
+
+def _ticks(axes: Axes, shown: Selection, log: bool) -> None:
+    """Whole numbers at whole numbers; few of them on a logarithmic axis are named themselves."""
+    values = sorted({x for group in shown.groups for x in group.x})
+    if not all(x.is_integer() for x in values):
+        return
+    if not log:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    elif len(values) <= _NAMED and values[0] > 0:
+        axes.set_xticks(values, [f"{x:.0f}" for x in values])
+        axes.xaxis.set_minor_locator(NullLocator())
 
 
 def told(law: PowerLaw) -> str:

@@ -63,6 +63,10 @@ class Table:
             raise InputError(f"{self.path}: `--out` could not be written: {error.strerror}", "--out") from error
         self.statuses[row[KEY]] = row[STATUS]
 
+    def read_again(self) -> None:
+        """Make `statuses` those in the file, where writing was interrupted."""
+        self.statuses = self._read()
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """All rows, one after the other."""
         with open(self.path, "rb") as file:

@@ -14,7 +14,8 @@ from hamiltonians.readers import detect_format, load_machine
 from hamiltonians.trajectory import Configuration
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FILES = sorted(path.name for path in EXAMPLES.iterdir() if path.suffix not in (".md", ".csv", ".qasm", ".safetensors"))
+OTHERS = (".md", ".csv", ".qasm", ".safetensors")
+FILES = sorted(path.name for path in EXAMPLES.iterdir() if path.is_file() and path.suffix not in OTHERS)
 
 
 def readme_rows() -> dict[str, list[str]]:

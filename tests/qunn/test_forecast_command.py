@@ -55,6 +55,9 @@ def test_the_report_and_the_files(command: Command) -> None:
     assert (report["file"], report["column"], report["values"]) == ("wave.csv", "x", L)
     assert (report["period"], report["steps"], report["level"], report["seed"]) == (N, N, 0.9, 0)
     assert report["period_confidence"] > 0.99
+    x = np.loadtxt("wave.csv", skiprows=1)[:72]  # the training part
+    unit = np.abs(x[N:] - x[:-N]).mean()
+    assert report["mae"] == pytest.approx(report["mase_n_step"] * unit)  # steps = N
     assert set(report["baselines"]) == {"seasonal-naive", "persistence"}
     rows = [line.split(",") for line in Path("wave-forecast.csv").read_text().splitlines()]
     assert rows[0] == ["step", "value", "lower", "upper"]

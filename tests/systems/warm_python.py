@@ -75,7 +75,8 @@ class Blocks:
 
 
 def _started(target: Any, *arguments: Any) -> ForkServerProcess:
-    process = _context.Process(target=target, args=arguments, daemon=True)
+    # a daemon could have no processes of its own, which some commands start
+    process = _context.Process(target=target, args=arguments, daemon=target is _run_blocks)
     with _environment():
         _context.set_forkserver_preload(PRELOADED)
         process.start()
