@@ -97,7 +97,10 @@ def _said(err: str) -> str | None:
 
 
 def died(code: int | None) -> Outcome:
-    """The outcome of a point whose process died, whenever it was tried; the status as a shell tells it."""
+    """The outcome of a point whose process died whenever it was tried; the status as a shell tells it.
+
+    `code` is the last process's, negative for a signal; None where it is not known.
+    """
     status = CHECK_FAILED if not code else 128 - code if code < 0 else code
-    why = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
-    return Outcome(status, {}, f"the worker died twice ({why}); out of memory?", 0.0)
+    why = "" if code is None else f" (signal {-code})" if code < 0 else f" (status {code})"
+    return Outcome(status, {}, f"its worker died whenever it was tried{why}; out of memory?", 0.0)

@@ -26,7 +26,7 @@ from hamiltonians import InputError
 from hamiltonians.readers.examples import examples_folder
 from qunn.sweep import PICTURES, main
 from qunn.sweeping import cluster as dask
-from qunn.sweeping.call import called
+from qunn.sweeping.call import called, died
 from qunn.sweeping.columns import flat
 from qunn.sweeping.commands import COMMANDS
 from qunn.sweeping.description import read_description
@@ -451,7 +451,13 @@ def test_a_point_that_kills_two_workers_is_a_row(started: Callable[..., Any], tm
     assert (sweep.returncode, err, json.loads(out)["failed"]) == (1, "", 1)
     (row,) = rows(tmp_path / "long.jsonl")
     assert row["point.status"] == 128 + signal.SIGKILL
-    assert row["point.error"] == "the worker died twice (signal 9); out of memory?"
+    assert row["point.error"] == "its worker died whenever it was tried (signal 9); out of memory?"
+
+
+def test_how_a_death_is_told() -> None:
+    assert (died(-9).status, died(3).status, died(None).status) == (137, 3, 1)
+    assert died(3).error == "its worker died whenever it was tried (status 3); out of memory?"
+    assert died(None).error == "its worker died whenever it was tried; out of memory?"
 
 
 def test_an_interrupted_sweep_says_how_to_go_on(started: Callable[..., Any], tmp_path: Path) -> None:
