@@ -136,7 +136,7 @@ def test_what_is_in_blocks():
     run = [block for page in PAGES for block in to_run(page)]
     assert len(run) >= 40
     others = {block.language for page in PAGES for block in blocks(page)} - {"sh", "python"}
-    assert others <= {"json", "bibtex"}, others
+    assert others <= {"json", "bibtex", "yaml"}, others
 
 
 @pytest.mark.parametrize("page", PAGES + LISTS, ids=name)
@@ -171,6 +171,15 @@ def unfenced(text: str) -> list[str]:
 )
 def test_a_block_that_escapes_is_seen(text, found):
     assert unfenced(text) == found
+
+
+def test_the_sweep_of_the_how_to_runs(tmp_path):
+    """The only block of YAML, and every point of it."""
+    (block,) = (b for page in PAGES for b in blocks(page) if b.language == "yaml")
+    (tmp_path / "points.yaml").write_text(block.text)
+    folder = Folder(tmp_path)
+    folder.command("python -m qunn.sweep points.yaml --json")
+    assert len((tmp_path / "points.jsonl").read_text().splitlines()) == 2 * 3 * 2
 
 
 def test_machine_of_the_format(tmp_path):
