@@ -14,13 +14,12 @@ from circuits.cost import resources
 from circuits.formulas import stages
 from circuits.validation.claim import AbsentError, Cell, Curve, Picture, Row, compared, reference, row
 from circuits.validation.machine_rows import CIRCUIT, CIRCUIT_WHY, Ask
-from circuits.validation.machine_states import NORM, MachineStates
+from circuits.validation.machine_states import MOVED_TIME, NORM, MachineStates
 from circuits.validation.machine_tools import COLUMNS
 from qunn.quantum.clock_link import Relaxation
 
 Array = NDArray[Any]
 
-_TIME: Final = 1.0
 #: formula -> its order, and the numbers of repetitions at which its error is far above rounding and falls as it should
 ORDERS: Final = {"lie": (1, (4, 8, 16)), "suzuki2": (2, (4, 8, 16)), "suzuki4": (4, (2, 4, 8))}
 _ORDER_OFF: Final = 0.15
@@ -36,27 +35,22 @@ def _row(key: str, claim: str, source: str, measure: str, cells: Mapping[str, As
 def dynamics(at: MachineStates) -> Row:
     """exp(-iHt) on a random state."""
 
-    def truth() -> Array:
-        energies, states = at.eigensystem
-        found: Array = (states * np.exp(-1j * _TIME * energies)) @ (states.conj().T @ at.random)
-        return found
-
     def off(found: Array, tolerance: float, why: str) -> Cell:
-        return compared(float(np.vdot(at.random, found).real), float(np.linalg.norm(found - truth())), tolerance, why)
+        return compared(float(np.vdot(at.random, found).real), float(np.linalg.norm(found - at.moved)), tolerance, why)
 
     def on_qubits(found: Array, tolerance: float, why: str) -> Cell:
-        expected = at.tools.on_qubits(at.qubits, truth())  # what leaks to unused states counts
+        expected = at.tools.on_qubits(at.qubits, at.moved)  # what leaks to unused states counts
         value = float(np.vdot(at.random, at.rows(found)).real)
         return compared(value, float(np.linalg.norm(found - expected)), tolerance, why)
 
     def exactly() -> Cell:
         at.matrix_qubits("exp(-iHt) as a matrix")
-        return on_qubits(at.evolved(_TIME, at.start(at.random), synthesis="unitary"), CIRCUIT, CIRCUIT_WHY)
+        return on_qubits(at.evolved(MOVED_TIME, at.start(at.random), synthesis="unitary"), CIRCUIT, CIRCUIT_WHY)
 
     def by_formula() -> Cell:
         at.matrix_qubits("Suzuki's formula on a random state")
         start = at.start(at.random)
-        coarse, fine = (at.evolved(_TIME, start, synthesis="suzuki4", reps=reps) for reps in (4, 8))
+        coarse, fine = (at.evolved(MOVED_TIME, start, synthesis="suzuki4", reps=reps) for reps in (4, 8))
         change = float(np.linalg.norm(fine - coarse))
         return on_qubits(fine, change + CIRCUIT, "step doubling: the fourth order leaves 1/15 of the change")
 
@@ -64,17 +58,17 @@ def dynamics(at: MachineStates) -> Row:
     why = "rounding: n ε ‖H‖ t"
     return _row(
         "dynamics",
-        f"exp(-iHt) of a random state, t = {_TIME:g}; shown: Re <ψ|exp(-iHt)|ψ>",
+        f"exp(-iHt) of a random state, t = {MOVED_TIME:g}; shown: Re <ψ|exp(-iHt)|ψ>",
         "Schrödinger's equation",
         "norm of the difference from LAPACK's spectrum",
         {
-            "dense": lambda: off(at.tools.dense_dynamics(at.literal, at.random, _TIME), rounding, why),
+            "dense": lambda: off(at.tools.dense_dynamics(at.literal, at.random, MOVED_TIME), rounding, why),
             "sparse": lambda: off(
-                at.tools.sparse_dynamics(at.tools.sparse_matrix(at.H), at.random, _TIME), rounding, why
+                at.tools.sparse_dynamics(at.tools.sparse_matrix(at.H), at.random, MOVED_TIME), rounding, why
             ),
             "matrix-free": lambda: off(
                 at.tools.matrix_free_dynamics(
-                    lambda v: at.tools.product(at.H, v), float(np.trace(at.literal).real), at.random, _TIME
+                    lambda v: at.tools.product(at.H, v), float(np.trace(at.literal).real), at.random, MOVED_TIME
                 ),
                 rounding,
                 why,
@@ -85,13 +79,13 @@ def dynamics(at: MachineStates) -> Row:
     )
 
 
-def formula_errors(at: MachineStates, formula: str, terms: str, start: Array, truth: Array, t: float) -> list[float]:
-    """‖formula - exact‖ on a state, at the three numbers of repetitions; what leaks to unused states counts."""
+def formula_errors(at: MachineStates, formula: str, terms: str, start: Array, truth: Array) -> list[float]:
+    """‖formula - exact‖ on a state at t = 1, at three numbers of repetitions; what leaks to unused states counts."""
     at.matrix_qubits("product formulas at three step sizes")
     circuit = at.start(start)
     options = {"synthesis": formula, "terms": terms}
     expected = at.tools.on_qubits(at.qubits, truth)
-    found = [at.evolved(t, circuit, reps=reps, **options) for reps in ORDERS[formula][1]]
+    found = [at.evolved(MOVED_TIME, circuit, reps=reps, **options) for reps in ORDERS[formula][1]]
     return [float(np.linalg.norm(state - expected)) for state in found]
 
 
@@ -107,9 +101,7 @@ def by_terms(at: MachineStates, formula: str) -> Row:
     """The order of a formula that splits H into its natural terms, on a random state."""
 
     def fitted() -> Cell:
-        energies, states = at.eigensystem
-        truth = (states * np.exp(-1j * _TIME * energies)) @ (states.conj().T @ at.random)
-        return order_cell(formula, formula_errors(at, formula, "natural", at.random, truth, _TIME))
+        return order_cell(formula, formula_errors(at, formula, "natural", at.random, at.moved))
 
     if at.H.T < 2:
         cells: dict[str, Ask] = {}
@@ -135,7 +127,7 @@ def literal_error(at: MachineStates) -> float:
     psi = start
     for index, fraction in stages("lie", len(strings), reps):
         P, c = strings[index]
-        angle = fraction * _TIME * c
+        angle = fraction * MOVED_TIME * c
         psi = np.cos(angle) * psi - 1j * np.sin(angle) * (P @ psi)
     return float(np.linalg.norm(psi - start))
 
@@ -144,7 +136,7 @@ def by_strings(at: MachineStates) -> Row:
     """Split by Pauli strings the history state is lost, at the formula's order."""
 
     def fitted() -> Cell:
-        errors = formula_errors(at, "lie", "pauli", at.psi0, at.psi0, _TIME)
+        errors = formula_errors(at, "lie", "pauli", at.psi0, at.psi0)
         found = order_cell("lie", errors)
         expected = literal_error(at)
         off = abs(errors[0] - expected)

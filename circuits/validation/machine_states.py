@@ -43,6 +43,8 @@ LEFT: Final = 1e-9
 RELAXATION_STEPS: Final = 30_000
 #: t of the evolution that must keep the history state (docs/mathematics/links.md)
 KEPT_TIME: Final = 7.3
+#: t of the evolution of a random state
+MOVED_TIME: Final = 1.0
 #: readout qubits of phase estimation, and above `MATRIX_QUBITS`, where each doubles the circuit and the state
 _PHASE_QUBITS: Final = (4, 2)
 
@@ -122,6 +124,13 @@ class MachineStates:
         """An eigenvector of the gap, from LAPACK."""
         assert self.dense_gap > 0
         found: Array = self.eigensystem[1][:, self.dense_degeneracy]
+        return found
+
+    @cached_property
+    def moved(self) -> Array:
+        """exp(-iHt) of the random state at t = 1, from LAPACK's spectrum."""
+        energies, states = self.eigensystem
+        found: Array = (states * np.exp(-1j * MOVED_TIME * energies)) @ (states.conj().T @ self.random)
         return found
 
     # --- sparse, matrix-free ---
