@@ -56,6 +56,8 @@ class DaskWorkers:
                 future = finished.get()
                 point, _ = asked.pop(str(future.key))
                 yield point, self._outcome(future)
+        except OSError as error:  # whatever is asked of the cluster while its connection breaks
+            raise self._lost() from error
         finally:
             self.close()
 
@@ -81,12 +83,13 @@ class DaskWorkers:
         except KilledWorker:  # Dask has tried it more often than a local sweep would
             return died(None)
         except Exception as error:
-            kept = "finished points are in the table, and the same command goes on"
-            raise InputError(
-                f"`--dask` must stay until the end, but {self._address} is lost; {kept}", "--dask"
-            ) from error
+            raise self._lost() from error
         assert isinstance(found, Outcome)
         return found
+
+    def _lost(self) -> InputError:
+        kept = "finished points are in the table, and the same command goes on"
+        return InputError(f"`--dask` must stay until the end, but {self._address} is lost; {kept}", "--dask")
 
 
 def _client(address: str) -> Client:

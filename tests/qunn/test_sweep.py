@@ -538,6 +538,26 @@ def test_a_cluster_that_is_lost_keeps_what_is_finished(started: Callable[..., An
     assert 5 <= lines(tmp_path / "many.jsonl") < 200
 
 
+def test_a_connection_that_breaks_while_something_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Breaking:
+        def nthreads(self) -> dict[str, int]:
+            if not self.asked:
+                self.asked = True
+                return {"worker": 1}
+            raise OSError("Timed out")
+
+        def close(self, **_: object) -> None:
+            self.closed = True
+
+        asked = closed = False
+
+    client = Breaking()
+    monkeypatch.setattr(dask, "_client", lambda _: client)
+    with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:1 is lost; finished points are in the table"):
+        next(dask.DaskWorkers("tcp://127.0.0.1:1", 1).outcomes(iter([])))
+    assert client.closed
+
+
 @pytest.mark.parametrize("answers", [False, True], ids=["nobody", "somebody else"])
 def test_a_cluster_that_does_not_answer(command: Command, monkeypatch: pytest.MonkeyPatch, answers: bool) -> None:
     pytest.importorskip("distributed")
