@@ -34,6 +34,9 @@ from hamiltonians import (
     state,
 )
 from hamiltonians.null_space import ground_space
+from hamiltonians.slepc import kernels as on_strands
+from hamiltonians.slepc import strands
+from hamiltonians.slepc.layout import Layout
 from hamiltonians.state import SparseState
 from qunn import QUNN
 from qunn.quantum import lanes
@@ -201,6 +204,31 @@ def _states(rng: np.random.Generator) -> None:
     certify(tape, ground_state(tape))
 
 
+def _strands(rng: np.random.Generator) -> None:
+    """The second of two ranks, which visits rows of the first, and the only one of one."""
+    for H in _machines():
+        for first, held in ((0, H.d), (H.d // 2, H.d - H.d // 2)):
+            layout = Layout(None, H.d, H.clock_states, first, held)  # nothing here needs PETSc
+            walks = strands._walks_of(H, layout)
+            lengths, excess = np.empty(held, np.int64), np.empty((2, H.clock_states))
+            on_strands.survey(walks, lengths)
+            on_strands.visited_rows(walks, np.empty(walks.visits[-1], np.int32))
+            on_strands.fill_excess(0.01, excess)
+            on_strands.data_states(walks, np.array([0, H.T]), np.empty((held, 2), np.int64))
+            if len(walks.images) == 0:
+                on_strands.carry_back(walks, H.T, walks.starts.copy())
+            x, away = _linear((held * H.clock_states,), rng), _linear((walks.visits[-1],), rng)
+            y, some, on_clock_0 = x.copy(), rng.random(held) < 0.6, _linear((held,), rng)
+            on_strands.apply_strands(walks, some, on_clock_0, x, y, away)
+            on_strands.residual_square(walks, some, on_clock_0, 0.7, x, away)
+            on_strands.bond_squares(walks, some, x, away)
+            on_strands.solve_strands(walks, some, excess, x, y, away)
+            on_strands.add_response(walks, np.where(some, on_clock_0, 0), lengths, excess, x, away)
+            on_strands.strand_means(walks, some, np.empty_like(on_clock_0), x, away)
+            on_strands.remove_means(walks, some, x, away)
+            on_strands.add_constants(walks, np.where(some, on_clock_0, 0), x, away)
+
+
 def _runs(rng: np.random.Generator) -> None:
     load_machine("bb:1RB1LB_1LA0LC_1RZ1LD_1RD0RA").run().operations()  # the fourth busy beaver, 107 steps
     with pytest.raises(InputError, match="did not halt"):
@@ -262,6 +290,7 @@ CALLS: dict[str, Callable[[np.random.Generator], None]] = {
     "hamiltonians.null_space": _ground_spaces,
     "hamiltonians.paths": _paths,
     "hamiltonians.runner": _runs,
+    "hamiltonians.slepc.kernels": _strands,
     "hamiltonians.state": _states,
     "qunn.quantum.lanes": _activations,
     "qunn.quantum.layers": _qunn,

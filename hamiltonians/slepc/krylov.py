@@ -1,0 +1,240 @@
+"""Krylov-Schur with shift-and-invert outside the ground space, repeated until no copy of an eigenvalue is missing.
+
+A Krylov space holds one vector of a multiple eigenvalue. What was found is therefore deflated and the search repeated
+until nothing new lies below the highest energy wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+
+from hamiltonians.progress import Progress
+from hamiltonians.slepc.checkpoint import Checkpoint
+from hamiltonians.slepc.frame import Frame
+from hamiltonians.slepc.layout import Vec
+from hamiltonians.slepc.shells import ShiftInvert, operator
+from hamiltonians.solvers.inverse import converged_below
+
+#: vectors in the basis beside the wanted ones. The memory of a search is its basis. Energies of a path grow like j², so
+#: that the inverse separates them well: bases from 6 to 20 vectors take about as many inverses, shorter ones more
+SPARE_VECTORS = 5
+_MOST_RESTARTS = 2000
+_KEPT = 0.5  # SLEPc's part of the basis that a restart keeps beside the converged vectors
+_SAME = 1e-9  # two energies closer than this, relatively, are copies of one eigenvalue
+_LARGEST = 8.0  # an energy above ‖H‖ ≤ 5 comes from what the inverse was kept out of, where it is zero
+_FEW_ROWS = 4  # times the basis: with fewer rows LAPACK takes H as a dense matrix
+
+
+def basis_size(count: int) -> int:
+    """Vectors of the basis for `count` eigenpairs."""
+    return count + SPARE_VECTORS
+
+
+def is_dense(dimension: int, count: int) -> bool:
+    """Whether there are fewer rows than a Krylov space needs."""
+    return dimension < _FEW_ROWS * basis_size(count)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An eigenvector of norm 1 and its energy ‖Bψ‖²."""
+
+    energy: float
+    vector: Vec
+
+
+@final
+@dataclass
+class Search:
+    """The lowest eigenpairs above the ground space.
+
+    Attributes
+    ----------
+    deflated : orthonormal vectors of the ground space that SLEPc keeps the basis orthogonal to; empty where `inverse`
+        removes the ground space, or where there is none.
+    found : eigenpairs so far, ascending after `lowest`.
+    searched : for how many eigenpairs the search has ended.
+    start : where the next basis begins, None for a random vector.
+    restarts, restarts_before : of the basis, in all and before the checkpoint that the search goes on from.
+    basis : vectors of the longest basis.
+    failure : why the method did not converge, if so.
+    """
+
+    frame: Frame
+    inverse: ShiftInvert
+    deflated: list[Vec]
+    seed: int
+    progress: Progress
+    checkpoint: Checkpoint | None = None
+    found: list[Pair] = field(default_factory=list)
+    searched: int = 0
+    start: Vec | None = None
+    restarts: int = 0
+    restarts_before: int = 0
+    basis: int = 0
+    failure: str | None = None
+    _rounds: int = 0
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, where there is one."""
+        saved = None if self.checkpoint is None else self.checkpoint.load()
+        if saved is None:
+            return
+        self.found = sorted((Pair(self.frame.bonds(v), v) for v in saved.found), key=lambda pair: pair.energy)
+        self.searched, self.restarts, self.restarts_before = saved.searched, saved.restarts, saved.restarts
+        if saved.ritz:
+            self.start = _normalised_sum(saved.ritz)
+
+    def lowest(self, count: int) -> list[Pair]:
+        """The `count` lowest, ascending; fewer where there are no more, or where `failure` says why."""
+        if self.searched >= count:
+            return self.found[:count]
+        if is_dense(self.frame.H.dimension, count):
+            self.found = self._of_few_rows(count)
+        else:
+            self._search(count)
+        if self.failure is None:  # else the last checkpoint holds more, the basis too
+            self.searched = count
+            self._save()
+        return self.found[:count]
+
+    def _search(self, count: int) -> None:
+        while self.failure is None:
+            missing = count - len(self.found)
+            if missing <= 0 and count == 1:
+                return  # a random start has a part in every eigenspace, and the lowest energy converges first
+            new = self._round(max(missing, 1))
+            if missing <= 0:
+                new = [pair for pair in new if pair.energy < self.found[count - 1].energy * (1 - _SAME)]
+            if not new:
+                return
+            self.found = sorted([*self.found, *new], key=lambda pair: pair.energy)[:count]
+            if self.failure is None and self.checkpoint is not None and self.checkpoint.due():
+                self._save()
+
+    def _round(self, wanted: int) -> list[Pair]:
+        """One basis, restarted until `wanted` eigenpairs outside what was found have converged."""
+        self.inverse.prepare()
+        eps = self._solver(wanted)
+        try:
+            eps.setDeflationSpace([*self.deflated, *(pair.vector for pair in self.found)])
+            eps.setInitialSpace([self.start or self._random_start()])
+            self.start = None
+            eps.setMonitor(self._monitor)
+            eps.solve()
+            return self._converged(eps, wanted)
+        finally:  # also where a checkpoint cannot be written: PETSc must not be left with it at the end of the process
+            eps.destroy()
+
+    def _converged(self, eps: Any, wanted: int) -> list[Pair]:
+        pairs = []
+        for i in range(eps.getConverged()):
+            x = self.frame.vector()
+            energy = complex(eps.getEigenpair(i, x)).real
+            if -self.frame.shift < energy < _LARGEST:
+                pairs.append(self._pair(x))
+        if int(eps.getConvergedReason()) < 0 and len(pairs) < wanted:
+            restarts = eps.getIterationNumber()
+            self.failure = f"Krylov-Schur found {len(pairs)} of {wanted} eigenpairs in {restarts} restarts"
+        return pairs
+
+    def _solver(self, wanted: int) -> Any:
+        PETSc, SLEPc = self.frame.libraries.PETSc, self.frame.libraries.SLEPc
+        eps = SLEPc.EPS().create(PETSc.COMM_WORLD)
+        eps.setOperators(operator(self.frame))
+        eps.setProblemType(SLEPc.EPS.ProblemType.HEP)
+        eps.setType(SLEPc.EPS.Type.KRYLOVSCHUR)
+        eps.setKrylovSchurRestart(_KEPT)
+        basis = basis_size(wanted)
+        self.basis = max(self.basis, basis)
+        eps.setDimensions(wanted, basis, basis)
+        eps.setTolerances(self.tolerance, _MOST_RESTARTS)
+        eps.setTarget(-self.frame.shift)
+        eps.setWhichEigenpairs(SLEPc.EPS.Which.TARGET_MAGNITUDE)
+        st = eps.getST()
+        st.setType(SLEPc.ST.Type.SINVERT)
+        st.setMatMode(SLEPc.ST.MatMode.SHELL)
+        ksp = st.getKSP()
+        ksp.setType("preonly")
+        ksp.getPC().setType("python")
+        ksp.getPC().setPythonContext(self.inverse)
+        return eps
+
+    @property
+    def tolerance(self) -> float:
+        """Residual of an eigenpair of the inverse, relative to its eigenvalue.
+
+        Applied to it, H + shift, of norm up to 5, gives the residual of Hψ, which is to be below what counts as
+        converged for a gap as small as the shift. The energy ‖Bψ‖² errs by up to 4·tolerance², which is to be below
+        1e-12 of an energy as small as the shift.
+        """
+        H, shift = self.frame.H, self.frame.shift
+        return float(min(converged_below(H, shift) / 8, 5e-7 * np.sqrt(shift)))
+
+    def _monitor(self, eps: Any, its: int, converged: int, _eigenvalues: Any, _errors: Any) -> None:
+        self.restarts += 1
+        found = len(self.found)
+        if self.frame.libraries.comm.rank == 0:
+            self.progress(f"restart, {found + converged} eigenpairs converged", its, None)
+        if self.checkpoint is None or int(eps.getConvergedReason()) != 0 or not self.checkpoint.due():
+            return  # at the end only what has converged is turned into eigenvectors; `lowest` saves that
+        # SLEPc keeps so many beside the converged ones, and has just turned them into Ritz vectors
+        size = eps.getDimensions()[1]
+        ritz = max(1, int((size - converged) * _KEPT))
+        basis = _columns(eps.getBV(), converged + ritz)
+        vectors = (v for part in ((pair.vector for pair in self.found), basis) for v in part)
+        self.checkpoint.save(vectors, found + converged, ritz, 0, self.restarts)
+
+    def _save(self) -> None:
+        if self.checkpoint is not None:
+            vectors = (pair.vector for pair in self.found)
+            self.checkpoint.save(vectors, len(self.found), 0, self.searched, self.restarts)
+
+    def _of_few_rows(self, count: int) -> list[Pair]:
+        """By LAPACK on rank 0, in place of a Krylov space that would hold all of the vectors."""
+        H, comm, first = self.frame.H, self.frame.libraries.comm, self.frame.degeneracy
+        vectors = np.linalg.eigh(H.to_sparse().toarray())[1][:, first : first + count] if comm.rank == 0 else None
+        pairs = []
+        for column in comm.bcast(vectors).T:
+            x = self.frame.vector()
+            x.setArray(column[slice(*x.getOwnershipRange())])
+            pairs.append(self._pair(x))
+        return sorted(pairs, key=lambda pair: pair.energy)
+
+    def _pair(self, x: Vec) -> Pair:
+        if self.frame.degeneracy and not self.deflated:
+            self.frame.remove_ground(x)
+        x.normalize()
+        return Pair(self.frame.bonds(x), x)
+
+    def _random_start(self) -> Vec:
+        """The same vector for any number of ranks."""
+        self._rounds += 1
+        x = self.frame.vector()
+        first, last = x.getOwnershipRange()
+        numbers = np.random.PCG64([self.seed, self._rounds]).advance(first)  # one draw a row
+        x.setArray(np.random.Generator(numbers).random(last - first) - 0.5)
+        if self.frame.degeneracy and not self.deflated:
+            self.frame.remove_ground(x)
+        return x
+
+
+def _columns(basis: Any, count: int) -> Iterator[Vec]:
+    for i in range(count):
+        column = basis.getColumn(i)
+        yield column
+        basis.restoreColumn(i, column)
+
+
+def _normalised_sum(vectors: list[Vec]) -> Vec | None:
+    total, *others = vectors
+    for other in others:
+        total.axpy(1.0, other)
+    return None if total.normalize() == 0 else total
+
+
+__all__ = ["SPARE_VECTORS", "Pair", "Search", "basis_size", "is_dense"]
