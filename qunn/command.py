@@ -1,7 +1,7 @@
 """What every command line shares: streams, exit statuses, the common options, a progress bar that comes after a second.
 
 Results go to stdout, everything else to stderr. Status 0: done and verified; 1: a check failed or a method did not
-converge; 2: bad input, one line on stderr; 130: Ctrl-C.
+converge; 2: bad input, one line on stderr; 130: Ctrl-C. Under mpirun rank 0 speaks, and an error of one rank ends all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from hamiltonians.errors import InputError, MemoryEstimateError
+from qunn import ranks
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CHECK_FAILED, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 _NO_MEMORY = "out of memory: what was asked for needs more than is free; see `--memory-limit`"
 _PATIENCE = 1.0  # seconds before a progress bar appears
+_LINE_EVERY = 5.0  # seconds between lines of progress, where mpirun holds the terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,6 +107,9 @@ def run(command: click.Command, module: str) -> NoReturn:
             stream.reconfigure(
                 errors="replace"
             )  # a terminal without Greek letters gets question marks, not a traceback
+    rank, size = ranks.place()
+    if rank > 0:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
     try:
         # not `command()`: click's own main puts an empty line on stderr when it is interrupted
         with command.make_context(f"python -m {module}", sys.argv[1:]) as context:
@@ -117,39 +122,51 @@ def run(command: click.Command, module: str) -> NoReturn:
         _leave(str(error), BAD_INPUT)
     except click.ClickException as error:
         _leave(error.format_message(), BAD_INPUT)
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):
-            raise  # a defect of ours: its traceback is worth more than a line
-        _leave(_NO_MEMORY, BAD_INPUT)  # torch's way to say MemoryError
     except MemoryError:
         _leave(_NO_MEMORY, BAD_INPUT)
-    except (KeyboardInterrupt, click.Abort):
-        _leave("interrupted; nothing was written", INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        _leave(str(stop) or "interrupted; nothing was written", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has no reader
         sys.exit(CLOSED_PIPE)
     except OSError as error:  # a full disk behind stdout, say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(f"the result could not be written: {error.strerror}", BAD_INPUT)
+    except Exception as error:
+        if isinstance(error, RuntimeError) and "allocate memory" in str(error):
+            _leave(_NO_MEMORY, BAD_INPUT)  # torch's way to say MemoryError
+        if size > 1:
+            ranks.end(CHECK_FAILED)
+        raise  # a defect of ours: its traceback is worth more than a line
 
 
 def _leave(message: str, status: int) -> NoReturn:
+    if ranks.place()[1] > 1:
+        ranks.end(status, " ".join(message.split()))
     print("error: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(status)
 
 
 class LateProgress:
-    """A progress bar on stderr that appears when something has taken a second; none where stderr is no terminal."""
+    """A progress bar on stderr that appears when something has taken a second; none where stderr is no terminal.
+
+    Under mpirun no rank has the terminal: rank 0 writes a plain line every few seconds instead.
+    """
 
     def __init__(self, quiet: bool) -> None:
         self._begin = time.monotonic()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._off = quiet or not sys.stderr.isatty()
+        self._lines = ranks.launched()
+        self._next_line = self._begin + _LINE_EVERY
+        self._off = quiet or ranks.place()[0] > 0 or not (sys.stderr.isatty() or self._lines)
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         """Show how far something is; `total` is None where it is not known."""
         if self._off or time.monotonic() - self._begin < _PATIENCE:
+            return
+        if self._lines:
+            self._line(what, done, total)
             return
         if self._bar is None:
             from rich.console import Console
@@ -166,6 +183,14 @@ class LateProgress:
             self._bar.start()
         assert self._task is not None
         self._bar.update(self._task, description=what, completed=done, total=total, count=f"{done:,}")
+
+    def _line(self, what: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now >= self._next_line:
+            self._next_line = now + _LINE_EVERY
+            count = f" {done:,}" if done or total else ""
+            of = f" of {total:,}" if total is not None else ""
+            print(f"{what}{count}{of} ({now - self._begin:.0f} s)", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Remove the bar."""

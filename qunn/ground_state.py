@@ -1,16 +1,24 @@
-"""`python -m qunn.ground_state FILE`: the ground state of a Turing machine's clock Hamiltonian, certified."""
+"""`python -m qunn.ground_state FILE`: the ground state of a Turing machine's clock Hamiltonian, certified.
+
+Under mpirun (`--engine slepc`) every rank runs this; rank 0 alone certifies, prints and writes files.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hamiltonians.errors import InputError, must_be
+from qunn import ranks
 from qunn.command import CHECK_FAILED, LateProgress, Size, common_options, limit_threads, run
 
 if TYPE_CHECKING:
@@ -24,7 +32,15 @@ if TYPE_CHECKING:
 SPACES = ("configuration", "tape", "function")
 SOLVERS = ("auto", "components", "sweep", "shift-invert", "lobpcg", "dense")
 ENGINES = ("numpy", "slepc", "torch")
+PRECISIONS = ("float64", "float32")
 PICTURES = (".png", ".svg", ".pdf")
+_OF_AN_ENGINE = {
+    "device": "torch",
+    "precision": "torch",
+    "plan_only": "torch",
+    "checkpoint": "slepc",
+    "ranks": "slepc",
+}
 _OF_THE_PROBLEM = (
     *("file", "space", "tape_cells", "input_length", "history", "word", "k", "solver", "max_steps", "file_format"),
 )
@@ -50,7 +66,11 @@ class Problem:
 @click.option("--k", type=int, default=4, show_default=True, help="How many of the lowest energies.")
 @click.option("--solver", type=click.Choice(SOLVERS), default="auto", show_default=True, help="How they are found.")
 @click.option("--engine", type=click.Choice(ENGINES), default="numpy", show_default=True, help="Where it runs.")
-@click.option("--device", help="Of the torch engine.")
+@click.option("--device", help="torch: cpu, cuda or cuda:1; default: cpu.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="torch: of its vectors; default: float64.")
+@click.option("--plan", "plan_only", is_flag=True, help="torch: the largest problems that fit; FILE may be left out.")
+@click.option("--checkpoint", metavar="FILE", help="slepc: the search goes on from it, and is saved into it.")
+@click.option("--ranks", type=int, metavar="P", help="slepc: run on P ranks of this machine, by mpirun.")
 @click.option("--max-steps", type=int, default=10**8, show_default=True, help="A run may take so many steps.")
 @click.option("--memory-limit", type=Size(), help="Bytes that may be taken, such as 4GiB; default: what is free.")
 @click.option("--format", "file_format", type=click.Choice(FORMATS), help="Of FILE; default: told by its content.")
@@ -71,19 +91,32 @@ def main(**given: Any) -> int:
         return _explain(given["explain"], given["as_json"])
     if given["list_examples"]:
         return _list_examples(given["as_json"])
-    return _certify(given)
+    _check_flags(given)
+    try:
+        return _here_or_on_ranks(given)
+    except KeyboardInterrupt:
+        saved = f"{given['checkpoint']} keeps what was saved" if given["checkpoint"] else "nothing was written"
+        raise KeyboardInterrupt(f"interrupted; {saved}") from None
+
+
+def _here_or_on_ranks(given: dict[str, Any]) -> int:
+    if given["ranks"] is not None:
+        return ranks.start(given["ranks"], "qunn.ground_state", _without_ranks(sys.argv[1:]))
+    shared = given["threads"] is None and ranks.place()[1] > 1
+    limit_threads(ranks.threads_each() if shared else given["threads"])
+    from hamiltonians.memory import memory_limit
+
+    memory_limit.set(given["memory_limit"])
+    return _plan(given) if given["plan_only"] else _certify(given)
 
 
 def _certify(given: dict[str, Any]) -> int:
     begin = time.perf_counter()
-    _check_flags(given)
-    limit_threads(given["threads"])
-    from hamiltonians.memory import memory_limit
-
-    memory_limit.set(given["memory_limit"])
     progress = LateProgress(given["quiet"])
     try:
-        problem, result, psi = _loaded(given) if given["load_file"] else _solved(given, progress)
+        problem, result, psi = _loaded(given, progress) if given["load_file"] else _solved(given, progress)
+        if ranks.place()[0] > 0:  # its part of the search is done; rank 0 holds the states
+            return 0
         from hamiltonians.report import certify
 
         progress("checking", 0, None)
@@ -109,7 +142,7 @@ def _certify(given: dict[str, Any]) -> int:
 
 def _check_flags(given: dict[str, Any]) -> None:
     """What click cannot tell: flags that need each other, or names that would fail only at the end."""
-    if given["file"] is None and given["load_file"] is None:
+    if given["file"] is None and given["load_file"] is None and not given["plan_only"]:
         raise InputError("`FILE` must be given: a machine, bb:TABLE or - (or `--load FILE.npz` instead; see --help)")
     if given["load_file"] is not None:
         defaults = {p.name: p.default for p in main.params}
@@ -117,33 +150,73 @@ def _check_flags(given: dict[str, Any]) -> None:
         if spoken:
             named = "FILE" if spoken[0] == "file" else "--" + spoken[0].replace("_", "-")
             raise must_be(named, "left out beside `--load`, which takes it from the file", given[spoken[0]])
-    if given["device"] is not None and given["engine"] != "torch":
-        raise must_be("--device", "left out: it belongs to `--engine torch`", given["device"])
-    if given["engine"] != "numpy":
-        raise must_be("--engine", "numpy: the engines slepc and torch are not part of this version", given["engine"])
+    for name, engine in _OF_AN_ENGINE.items():
+        if given[name] not in (None, False) and given["engine"] != engine:
+            flag = "--plan" if name == "plan_only" else f"--{name}"
+            raise InputError(f"`{flag}` must be left out: it belongs to `--engine {engine}`", flag)
+    if ranks.place()[1] > 1 and given["engine"] != "slepc":
+        told = f"slepc on {ranks.place()[1]} MPI ranks: another engine would do the same work on each"
+        raise must_be("--engine", told, given["engine"])
+    if given["ranks"] is not None and given["ranks"] < 1:
+        raise must_be("--ranks", "at least 1", given["ranks"])
     for name in ("tape_cells", "input_length", "max_steps"):
         if given[name] is not None and given[name] < 0:
             raise must_be("--" + name.replace("_", "-"), "at least 0", given[name])
     if given["k"] < 1:
         raise must_be("--k", "at least 1", given["k"])
-    plot_file, save_file = given["plot_file"], given["save_file"]
+    plot_file, save_file, checkpoint = given["plot_file"], given["save_file"], given["checkpoint"]
     if plot_file is not None and not plot_file.lower().endswith(PICTURES):
         raise must_be("--plot", f"a name that ends in {', '.join(PICTURES)}", plot_file)
     if save_file is not None and not save_file.endswith(".npz"):
         raise must_be("--save", "a name that ends in .npz", save_file)
-    if plot_file is not None or save_file is not None:
+    if ranks.place()[0] == 0 and (plot_file, save_file, checkpoint) != (None, None, None):
         from hamiltonians.files import check_target
 
-        for name in (plot_file, save_file):
+        for name in (plot_file, save_file, checkpoint):
             if name is not None:
                 check_target(name)
 
 
+def _without_ranks(arguments: list[str]) -> list[str]:
+    """The command line for the ranks themselves."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and not re.match(r"--ranks(=|$)", argument):
+            kept.append(argument)
+        skip = not skip and argument == "--ranks"
+    return kept
+
+
 def _solved(given: dict[str, Any], progress: LateProgress) -> tuple[Problem, GroundState, SparseState | None]:
+    machine = _read(given["file"], given["file_format"])
+    problem = _build(machine, _options(given), progress)
+    # the report needs one state; more are kept only where they are small
+    few = problem.H.dimension * given["k"] <= 10**6
+    vectors = min(given["k"], problem.H.dimension) if few else 1
+    return problem, _ground_state(problem.H, given["k"], given, vectors, progress), None
+
+
+def _ground_state(
+    H: ClockHamiltonian, k: int, given: dict[str, Any], vectors: int, progress: LateProgress
+) -> GroundState:
     from hamiltonians.solve import ground_state
 
-    machine = _read(given["file"], given["file_format"])
-    options = {
+    own = {name: given[name] for name in ("seed", "device", "precision", "checkpoint")}
+    return ground_state(H, k, given["solver"], given["engine"], vectors=vectors, progress=progress, **own)
+
+
+@contextmanager
+def _installed(engine: str) -> Iterator[None]:
+    """As `hamiltonians.solve` tells it, where this command itself uses an engine's library."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        why = f"{engine} needs {error.name}, which is not"
+        raise InputError(f"`engine` must be installed, but {why}", "engine") from error
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    return {
         name: given[key]
         for name, key in {
             "space": "space",
@@ -154,14 +227,6 @@ def _solved(given: dict[str, Any], progress: LateProgress) -> tuple[Problem, Gro
             "max_steps": "max_steps",
         }.items()
     }
-    problem = _build(machine, options, progress)
-    # the report needs one state; more are kept only where they are small
-    few = problem.H.dimension * given["k"] <= 10**6
-    vectors = min(given["k"], problem.H.dimension) if few else 1
-    result = ground_state(
-        problem.H, given["k"], given["solver"], given["engine"], vectors=vectors, seed=given["seed"], progress=progress
-    )
-    return problem, result, None
 
 
 def _build(machine: TuringMachine, options: dict[str, Any], progress: LateProgress) -> Problem:
@@ -176,24 +241,27 @@ def _read(file: str, file_format: str | None) -> TuringMachine:
     if file == "-":
         if sys.stdin is None:
             raise InputError("`-` must have a standard input to read, but it is closed", "FILE")
-        return read_machine_text(sys.stdin.buffer.read(), "stdin", file_format)
+        text = sys.stdin.buffer.read()
+        if ranks.place()[1] > 1:  # mpirun hands its standard input to rank 0
+            with _installed("slepc"):
+                text = importlib.import_module("mpi4py.MPI").COMM_WORLD.bcast(text)
+        return read_machine_text(text, "stdin", file_format)
     return load_machine(file, file_format)
 
 
-def _loaded(given: dict[str, Any]) -> tuple[Problem, GroundState, SparseState | None]:
+def _loaded(given: dict[str, Any], progress: LateProgress) -> tuple[Problem, GroundState, SparseState | None]:
     """Rebuild H from the machine in the file, compare it with the H in the file, and take the state from there."""
     import numpy as np
 
     from hamiltonians.readers import read_machine_text
-    from hamiltonians.solve import ground_state
     from hamiltonians.storage import check_block, load
 
     path = given["load_file"]
     saved = load(path)
     machine = read_machine_text(json.dumps(saved.machine), path, "native")
-    problem = _build(machine, saved.options, LateProgress(given["quiet"]))
+    problem = _build(machine, saved.options, progress)
     check_block(path, problem.H, saved)
-    again = ground_state(problem.H, len(saved.energies), vectors=1)
+    again = _ground_state(problem.H, len(saved.energies), given, 1, progress)
     # the file's solver may have been another than this one: 1e-9 is the rounding that all of them allow
     numbers = np.array([*saved.energies, saved.gap or 0.0]), np.array([*again.energies, again.gap or 0.0])
     agree = len(numbers[0]) == len(numbers[1]) and np.allclose(*numbers, rtol=1e-9, atol=1e-12 * (again.gap or 1.0))
@@ -212,6 +280,35 @@ def _loaded(given: dict[str, Any]) -> tuple[Problem, GroundState, SparseState | 
         message=told,
     )
     return problem, result, saved.psi
+
+
+def _plan(given: dict[str, Any]) -> int:
+    """What a device holds, from the formulas that guard the allocation; nothing is solved."""
+    with _installed("torch"):
+        from qunn.clock_engine.plan import plan
+
+    device = given["device"] or "cpu"
+    asked: dict[str, Any] = {"device": device}
+    if given["file"] is not None:
+        machine = _read(given["file"], given["file_format"])
+        H = _build(machine, _options(given), LateProgress(given["quiet"])).H
+        asked |= {"H": H, "clock_states": H.clock_states}
+    found = plan(given["memory_limit"] or _free_on(device), given["precision"] or "float64", **asked)
+    print(json.dumps(found.as_dict()) if given["as_json"] else found.as_text())
+    return 0
+
+
+def _free_on(device: str) -> int:
+    import torch
+
+    from qunn.clock_engine.memory import free_on
+
+    try:
+        return free_on(torch.device(device))
+    except (RuntimeError, AssertionError):  # an unknown name; a card that is not there
+        there = "cpu" if not torch.cuda.is_available() else f"cpu or cuda:0 to cuda:{torch.cuda.device_count() - 1}"
+        told = f"{there} on this machine, unless `--memory-limit` tells the memory"
+        raise must_be("--device", told, device) from None
 
 
 def _psi(H: ClockHamiltonian, result: GroundState) -> SparseState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hamiltonians.memory import in_figures
+from qunn.ranks import launched
 
 if TYPE_CHECKING:
     from hamiltonians.explain import Explanation
@@ -25,8 +27,14 @@ _NOTHING = "-"
 
 
 def console() -> Console:
-    """Stdout; as wide as the terminal, 100 columns in a pipe, so that numbers stay whole there."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100, highlight=False)
+    """Stdout; as wide as the terminal, 100 columns in a pipe, so that numbers stay whole there.
+
+    mpirun puts a terminal of its own, of no width, between a rank and whatever reads it: that counts as a pipe, unless
+    COLUMNS tells the width of the one beyond (`--ranks` does).
+    """
+    terminal = sys.stdout.isatty() and (not launched() or "COLUMNS" in os.environ)
+    plain = None if terminal or not launched() else False  # None: rich finds out
+    return Console(file=sys.stdout, width=None if terminal else 100, highlight=False, force_terminal=plain)
 
 
 def print_sections(out: Console, *sections: tuple[str, list[tuple[str, str]]]) -> None:

@@ -4,6 +4,9 @@ A page is run from top to bottom in one empty folder that holds `examples/`: its
 blocks one after the other in one process. README's commands start as a shell starts them, those of the other pages with
 the libraries loaded. Not run are install lines and `make`. A block under a comment `<!-- status 1 -->` shows commands
 that find something wrong, and end with that status.
+
+Commands for several MPI ranks need the environment of `make mpi`. Without it they are left out, and the page's test is
+skipped with that reason after everything else on it has run.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 FAILING = re.compile(r"<!-- status 1 -->\s*\Z")
+MPI_ENVIRONMENT = ROOT / ".venv-mpi"
+MPI = re.compile(r"(mpirun\b|\.venv-mpi/bin/python\b)")
 INSTALL = re.compile(r"(make|apt|git|cd|python3 -m venv|(\S*/)?(pip|python -m pip) install)\b")
 TIMEOUT = 300  # seconds: a guard against hanging
 
@@ -79,6 +84,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         (path / "examples").symlink_to(ROOT / "examples")
+        (path / ".venv-mpi").symlink_to(MPI_ENVIRONMENT)
         self.path = path
         self.python: warm_python.Blocks | None = None
 
@@ -89,6 +95,24 @@ class Folder:
         assert done.status == status, f"{line}\n{done.out}\n{done.err}"
         assert all(said.startswith("wrote ") for said in done.err.splitlines()), f"{line}\n{done.err}"
         assert done.out, line
+
+    def mpi(self, line: str) -> str:
+        """A command that starts MPI ranks, or is one; Open MPI is told that there may be more ranks than cores here."""
+        settings = {
+            "OMPI_MCA_rmaps_base_oversubscribe": "1",
+            "OMPI_MCA_mpi_yield_when_idle": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        environment = {**os.environ, **settings}
+        if os.geteuid() == 0:
+            environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        words = shlex.split(line, comments=True)
+        done = subprocess.run(
+            words, cwd=self.path, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert done.stdout, line
+        return done.stdout
 
     def _from_a_shell(self, arguments: list[str]) -> warm_python.Done:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -119,16 +143,34 @@ class Folder:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if to_run(page)], ids=name)
 def test_page_runs(page, tmp_path):
-    folder = Folder(tmp_path)
+    folder, left_out, said = Folder(tmp_path), [], None
     try:
         for block in to_run(page):
             if block.language == "python":
                 folder.block(block.text)
-            else:
-                for line in block.commands:
+                continue
+            for line in block.commands:
+                if not MPI.match(line):
                     folder.command(line, status=block.status, cold=page.name == "README.md")
+                elif MPI_ENVIRONMENT.exists():
+                    said = folder.mpi(line)
+                else:
+                    left_out.append(line)
     finally:
         folder.close()
+    if said is not None:
+        check_shown(page, said)
+    if left_out:
+        pytest.skip(f"{len(left_out)} commands for MPI ranks were not run: no environment of `make mpi` is here")
+
+
+def check_shown(page: Path, said: str) -> None:
+    """A block of JSON on a page of MPI commands is what the last of them reports, in part."""
+    for shown in (json.loads(block.text) for block in blocks(page) if block.language == "json"):
+        report = json.loads(said)
+        for key, value in shown.items():
+            expected = pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
+            assert report[key] == expected, key
 
 
 def test_what_is_in_blocks():

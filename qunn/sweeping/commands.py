@@ -21,10 +21,10 @@ import click
 from hamiltonians.errors import InputError, must_be
 
 FILE = "file"
-#: flags that belong to the sweep, write files or show something else than a report
+#: flags that belong to the sweep, write files, start processes or show something else than a report
 _LEFT_OUT = (
     *("json", "quiet", "threads", "version", "help", "list", "explain", "load", "resume"),
-    *("out", "output", "plot", "save", "export", "html"),
+    *("out", "output", "plot", "save", "export", "html", "checkpoint", "ranks", "plan"),
 )
 
 

@@ -189,8 +189,16 @@ def test_a_reader_that_leaves_early_is_no_traceback():
         ([BB2, "--history", "bennett"], "history"),
         ([BB2, "--input", "7"], "input"),
         ([BB2, "--max-steps", "5"], "5 steps"),
-        ([BB2, "--engine", "slepc"], "--engine"),
-        ([BB2, "--device", "cuda"], "--device"),
+        ([BB2, "--engine", "slepc"], "make mpi"),
+        ([BB2, "--engine", "torch", "--device", "abacus"], "abacus"),
+        ([BB2, "--device", "cuda"], "`--device` must be left out: it belongs to `--engine torch`"),
+        ([BB2, "--precision", "float32"], "`--precision` must be left out: it belongs to `--engine torch`"),
+        ([BB2, "--plan", "--engine", "slepc"], "`--plan` must be left out: it belongs to `--engine torch`"),
+        ([BB2, "--checkpoint", "basis"], "`--checkpoint` must be left out: it belongs to `--engine slepc`"),
+        ([BB2, "--ranks", "2"], "`--ranks` must be left out: it belongs to `--engine slepc`"),
+        ([BB2, "--ranks", "0", "--engine", "slepc"], "`--ranks` must be at least 1"),
+        ([BB2, "--checkpoint", "no_such_folder/basis", "--engine", "slepc"], "no_such_folder"),
+        (["--plan", "--engine", "torch", "--device", "abacus"], "abacus"),
         ([BB2, "--solver", "sweep"], "sweep"),
         ([BB2, "--memory-limit", "lots"], "lots"),
         ([BB2, "--memory-limit", "10"], "10 bytes may be taken"),
@@ -340,6 +348,66 @@ def test_the_report_needs_neither_torch_nor_qiskit():
     assert done.stdout.strip().endswith("[]")
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_torch_gives_the_same_report(command, tmp_path, precision):
+    """Every number of the certificate, and files that the other engine accepts."""
+    asked = (BB2, "--space", "tape", "--tape-cells", "5", "--json")
+    torch = ("--engine", "torch", "--device", "cpu", "--precision", precision)
+    files = str(tmp_path / "result.npz"), str(tmp_path / "picture.png")
+    found = command(*asked, *torch, "--save", files[0], "--plot", files[1]).report
+    truth = command(*asked).report
+    assert found["verified"] is True
+    assert set(found) == set(truth)
+    assert precision in found["solver"]
+    assert found["gap"] == pytest.approx(truth["gap"], rel=1e-10)
+    for key in ("degeneracy", "output", "dimension", "steps"):
+        assert found[key] == truth[key], key
+    assert Path(files[1]).read_bytes().startswith(b"\x89PNG")
+    for engine in (torch, ()):
+        again = command("--load", files[0], "--json", *engine)
+        assert (again.status, again.report["gap"]) == (0, found["gap"])
+
+
+def test_an_engine_without_its_library_is_one_line(command, monkeypatch):
+    """As in the environment of `make mpi`, which has no torch."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("qunn.clock_engine")]:
+        monkeypatch.delitem(sys.modules, name)
+    for flags in ((BB2,), ("--plan",)):
+        outcome = command(*flags, "--engine", "torch")
+        assert outcome.status == 2
+        assert outcome.err == "error: `engine` must be installed, but torch needs torch, which is not\n"
+
+
+def test_the_plan_of_a_card_needs_no_card(command):
+    """What the memory that is told holds; a problem beside it is looked at and not solved."""
+    asked = ("--plan", "--engine", "torch", "--device", "cuda", "--memory-limit", "141GB")
+    plan = command(*asked, "--json").report
+    assert (plan["memory_bytes"], plan["device"], plan["precision"]) == (141 * 2**30, "cuda", "float64")
+    assert plan["problem"] is None
+    largest = {fit["steps"]: fit["rows"] for fit in plan["largest"]}
+    half = command(*asked, "--precision", "float32", "--json").report
+    assert {fit["steps"]: fit["rows"] for fit in half["largest"]}["permutations"] > 1.8 * largest["permutations"]
+    beside = command(*asked, INCREMENT, "--space", "tape", "--json").report
+    assert beside["problem"]["fits"] is True
+    assert beside["problem"]["rows"] == command(INCREMENT, "--space", "tape", "--json").report["dimension"]
+    assert "cuda" in command(*asked).out
+    assert command("--plan", "--engine", "torch", "--json").report["device"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["m.json", "--ranks", "2", "--json"], ["m.json", "--json"]),
+        (["--ranks=2", "--input", "--ranks2"], ["--input", "--ranks2"]),
+    ],
+)
+def test_ranks_are_not_asked_for_again(given, kept):
+    from qunn.ground_state import _without_ranks
+
+    assert _without_ranks(given) == kept
+
+
 def test_names_offered_are_the_names_known():
     from hamiltonians import clock, plot, readers, solve
     from qunn import ground_state as module
@@ -347,7 +415,8 @@ def test_names_offered_are_the_names_known():
     assert module.SPACES == clock.SPACES
     assert module.SOLVERS == solve.SOLVERS
     assert set(module.FORMATS) == set(readers.FORMATS)
-    assert set(solve.ENGINES) <= set(module.ENGINES)
+    assert module.ENGINES == solve.ENGINES
+    assert module.PRECISIONS == solve.PRECISIONS
     assert tuple("." + suffix for suffix in plot.FORMATS) == module.PICTURES
 
 
