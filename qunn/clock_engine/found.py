@@ -1,0 +1,99 @@
+"""What the three searches hand to `search`, and states on their way to the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hamiltonians.paths import PathKind
+from qunn.clock_engine.memory import TURNED, TURNED_CLOCKS
+from qunn.clock_engine.operator import DeviceHamiltonian, Rows
+
+
+@final
+@dataclass(frozen=True)
+class Found:
+    """The low end of a spectrum.
+
+    Attributes
+    ----------
+    energies, states, indices, degeneracy, gap, gap_component : as in `hamiltonians.result.GroundState`.
+    residuals : of the states.
+    gap_residual : of the vector behind the gap, and `gap_rounding` what its precision may leave of it.
+    error : relative error allowed for in energies and gap.
+    message : what was done.
+    failure : why it did not converge, or None.
+    """
+
+    energies: NDArray[np.float64]
+    states: NDArray[Any]
+    indices: NDArray[np.int64] | None
+    residuals: list[float]
+    degeneracy: int
+    gap: float | None
+    error: float
+    message: str
+    failure: str | None = None
+    gap_residual: float | None = None
+    gap_rounding: float = 0.0
+    gap_component: PathKind | None = None
+
+
+def history_rows(H: DeviceHamiltonian, x: Tensor, phi: NDArray[np.float64]) -> Rows:
+    """φ_j U_j…U_1 x for every clock j, one data vector after the other."""
+    weights = phi.tolist()
+
+    def rows() -> Iterator[Tensor]:
+        carried, moved = x.clone(), torch.empty_like(x)
+        for j, weight in enumerate(weights):
+            yield carried * weight
+            if j < H.T:
+                H.steps.apply(j, carried, moved)
+                carried, moved = moved, carried
+
+    return rows
+
+
+def fill_history(H: DeviceHamiltonian, X: Tensor, x: Tensor) -> None:
+    """Overwrite X with the history state of the data vector x, carried in float64 and stored as X is."""
+    phi = np.full(H.T + 1, 1 / np.sqrt(H.T + 1))
+    for j, row in enumerate(history_rows(H, x, phi)()):
+        X[j] = row
+
+
+def checked(H: DeviceHamiltonian, rows: Rows) -> tuple[float, float]:
+    """Energy and residual of a vector that comes clock by clock, for its norm as it is."""
+    norm = H.norm(rows)
+    energy = H.bonds(rows) / norm**2
+    return energy, H.residual(rows, energy) / norm
+
+
+def to_host(H: DeviceHamiltonian, rows: Rows, out: NDArray[Any]) -> None:
+    """A vector in the public order into `out`, (dimension,): some clock states at a time, turned on the device."""
+    target = out.reshape(H.d, H.T + 1)
+    most = max(TURNED_CLOCKS, TURNED // H.d)
+    block: list[Tensor] = []
+    begun = 0
+    for row in rows():
+        block.append(row)
+        if len(block) == most or begun + len(block) == H.T + 1:
+            target[:, begun : begun + len(block)] = torch.stack(block, dim=1).cpu().numpy()
+            begun, block = begun + len(block), []
+
+
+def random_vectors(d: int, k: int, dtype: Any, seed: int, project: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
+    """k orthonormal random data vectors in the range of a projection, as columns."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((d, k)).astype(dtype)
+    if np.dtype(dtype).kind == "c":
+        x += 1j * rng.standard_normal((d, k))
+    return np.linalg.qr(project(np.linalg.qr(project(x))[0]))[0] if k else x
+
+
+__all__ = ["Found", "checked", "fill_history", "history_rows", "random_vectors", "to_host"]

@@ -1,0 +1,420 @@
+"""`ground_state(H, engine="torch")` against LAPACK and the numpy engine; what it refuses, and what `plan` promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from hamiltonians import ClockHamiltonian, Gate, InputError, MemoryEstimateError, certify, ground_state, paths
+from hamiltonians.contractions import GateSteps
+from hamiltonians.memory import memory_limit
+from hamiltonians.result import GroundState
+from hamiltonians.steps import CellSteps, HistorySteps
+from qunn.clock_engine import frame, sweeps
+from qunn.clock_engine.memory import KINDS, Problem, bytes_on_cpu, device_parts, host_parts
+from qunn.clock_engine.plan import Fit, plan
+from qunn.clock_engine.sweeps import energy_rounding, residual_rounding
+from tests.systems.machines import BY_NAME, Case, example_machines
+from tests.systems.step_lists import SYSTEMS, System, degeneracy, gap, unit, unitary
+
+SERVED = [s for s in SYSTEMS if s.steps.unitary or s.H.steps.monomial]
+MACHINES = [
+    BY_NAME[name]
+    for name in (
+        "1RB1LB_1LA1RZ-configuration",
+        "1RB1LB_1LA1RZ-tape-tape_cells=6",
+        "1LB1LZ_1RB0LA-tape",
+        "a_single_symbol-tape",
+        "halts_at_once-tape-tape_cells=2",
+        "one_step-configuration",
+        "runs_of_different_length-function-input_length=2",
+        "runs_of_different_length-function-input_length=2-input=00",
+    )
+]
+# LAPACK's eigenvalues are sums of some ε; vectors are as good as their residuals over the distance of two levels
+ENERGY = 1e-10
+ORTHONORMAL = 1e-10
+_SMALL = 10**5  # data states
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    try:
+        torch.zeros(1, device=request.param)
+    except (RuntimeError, AssertionError) as error:  # torch's own reason
+        pytest.skip(str(error).splitlines()[0])
+    return str(request.param)
+
+
+@pytest.fixture
+def limit() -> Iterator[Any]:
+    tokens = []
+    yield lambda size: tokens.append(memory_limit.set(size))
+    for token in reversed(tokens):
+        memory_limit.reset(token)
+
+
+def on_torch(H: ClockHamiltonian, k: int = 4, device: str = "cpu", **options: Any) -> GroundState:
+    return ground_state(H, k, engine="torch", device=device, **options)
+
+
+def embedded(result: GroundState, n: int) -> np.ndarray:
+    """States on all rows, whether given by rows or not."""
+    if result.indices is None:
+        return result.states
+    assert np.all(np.diff(result.indices) > 0)
+    states = np.zeros((n, result.states.shape[1]), result.states.dtype)
+    states[result.indices] = result.states
+    return states
+
+
+def assert_low_end(result: GroundState, system: Case | System, k: int) -> None:
+    matrix, spectrum = system.matrix, system.spectrum
+    k = min(k, len(matrix))
+    assert result.converged, result.message
+    np.testing.assert_allclose(result.energies, spectrum[:k], rtol=0, atol=ENERGY)
+    assert result.degeneracy == degeneracy(spectrum)
+    expected = gap(spectrum)
+    assert (result.gap is None) == (expected is None)
+    if expected is not None:
+        assert result.gap == pytest.approx(expected, rel=result.error, abs=1e-13)
+        assert result.gap_residual is not None
+    states = embedded(result, len(matrix))
+    assert states.shape == (len(matrix), k)
+    np.testing.assert_allclose(states.conj().T @ states, np.eye(k), rtol=0, atol=ORTHONORMAL)
+    residuals = np.linalg.norm(matrix @ states - states * result.energies, axis=0)
+    assert residuals.max() <= max(1e-6 * (expected or 0), 1e-12)
+    assert result.residual == pytest.approx(residuals[0], abs=1e-13)
+
+
+# ------------------------------------------------------------------------------------ against LAPACK
+
+
+@pytest.mark.parametrize("system", [*MACHINES, *SERVED], ids=str)
+def test_low_end(system: Case | System, device: str) -> None:
+    """k below and above the degeneracy."""
+    for k in sorted({1, 4, degeneracy(system.spectrum) + 2}):
+        assert_low_end(on_torch(system.H, k, device), system, k)
+
+
+@pytest.mark.parametrize("system", [MACHINES[0], MACHINES[6], *SERVED[::5]], ids=str)
+def test_the_whole_spectrum(system: Case | System, device: str) -> None:
+    n = system.H.dimension
+    assert_low_end(on_torch(system.H, n + 3, device), system, n)
+
+
+@pytest.mark.parametrize("system", SERVED[::3], ids=str)
+def test_fewer_vectors_than_energies(system: System, device: str) -> None:
+    k = min(5, system.H.dimension)
+    result = on_torch(system.H, k, device, vectors=1)
+    assert embedded(result, system.H.dimension).shape == (system.H.dimension, 1)
+    np.testing.assert_allclose(result.energies, system.spectrum[:k], rtol=0, atol=ENERGY)
+
+
+def test_contractions_are_left_to_numpy() -> None:
+    system = next(s for s in SYSTEMS if s.steps.name == "contractions")
+    with pytest.raises(
+        InputError, match="`engine` must be numpy here: torch's needs steps that are unitary or partial"
+    ):
+        on_torch(system.H)
+
+
+# ------------------------------------------------------------------------------------ against the numpy engine
+
+
+def assert_same(found: GroundState, other: GroundState) -> None:
+    assert found.converged, found.message
+    np.testing.assert_allclose(found.energies, other.energies, rtol=found.error, atol=1e-20)
+    assert found.degeneracy == other.degeneracy
+    assert (found.gap is None) == (other.gap is None)
+    if other.gap is not None:
+        assert found.gap == pytest.approx(other.gap, rel=found.error)
+
+
+@pytest.mark.parametrize("space", ["configuration", "tape", "function"])
+@pytest.mark.parametrize("machine", example_machines(), ids=lambda m: m.name)
+def test_examples(machine: Any, space: Any, device: str) -> None:
+    options: dict[str, Any] = {"input_length": 2, "history": "bennett"} if space == "function" else {}
+    try:
+        H = ClockHamiltonian.from_machine(machine, space, max_steps=500, **options)
+    except InputError:
+        pytest.skip("too long for a test")
+    if H.d > _SMALL:
+        pytest.skip("too many data states for a test")
+    result = on_torch(H, device=device)
+    assert_same(result, ground_state(H))
+    report = certify(H, result)
+    assert report.verified, [check for check in report.checks if not check.passed]
+    if result.gap_component is not None:  # one of the paths that have this energy
+        assert np.isclose(paths.closed_form(result.gap_component, 3), result.gap, rtol=1e-12).any()
+
+
+def _permutations(d: int, T: int) -> ClockHamiltonian:
+    rng = np.random.default_rng(d)
+    return ClockHamiltonian.from_steps(np.stack([rng.permutation(d) for _ in range(T)]).astype(np.int32))
+
+
+def _gates(n: int, T: int, *, pinned: bool) -> ClockHamiltonian:
+    rng = np.random.default_rng(n)
+    gates = [Gate(unitary(4, rng), tuple(map(int, rng.permutation(n)[:2]))) for _ in range(T)]
+    return ClockHamiltonian.from_steps(gates, unit(2**n, rng) if pinned else None, n_qubits=n)
+
+
+LARGER = {
+    "permutations": lambda: _permutations(301, 60),
+    "gates": lambda: _gates(7, 40, pinned=False),
+    "gates, H_in": lambda: _gates(6, 25, pinned=True),
+}
+
+
+@pytest.mark.parametrize("name", LARGER)
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_larger_ones(name: str, precision: Any, device: str) -> None:
+    H = LARGER[name]()
+    result = on_torch(H, 3, device, precision=precision)
+    assert_same(result, ground_state(H, 3, "auto"))
+    assert certify(H, result).verified
+    assert (
+        result.solver
+        == f"sweep, torch on {torch.device(device, 0) if device == 'cuda' else 'cpu'} in {precision} (chosen by auto)"
+    )
+
+
+# ------------------------------------------------------------------------------------ float32
+
+
+def test_float32_is_as_good_as_its_rounding(device: str) -> None:
+    """The gap's vector in float32 has a residual below ‖H‖u, which float64's is far below, and the error it states."""
+    H = _gates(7, 40, pinned=False)
+    single, double = (on_torch(H, 2, device, precision=p) for p in ("float32", "float64"))  # type: ignore[arg-type]
+    exact = 2 - 2 * np.cos(np.pi / 41)
+    assert double.gap_residual < 1e-8 < single.gap_residual < residual_rounding("float32")
+    for result, precision in ((single, "float32"), (double, "float64")):
+        assert result.converged
+        assert abs(result.gap / exact - 1) < 1e-12  # counted in float64 in either case
+        assert result.error >= energy_rounding(precision) / exact  # type: ignore[arg-type]
+    assert single.states.dtype == double.states.dtype
+    assert single.residual < 1e-14  # states go to the host in float64, each clock state from the one before
+
+
+def test_the_stored_vector_has_the_energy_error_that_is_derived(device: str) -> None:
+    """‖BX‖²/‖X‖² of the float32 vector is above the gap by less than ‖H‖u²."""
+    from qunn.clock_engine.operator import DeviceHamiltonian
+
+    there = DeviceHamiltonian.of(_permutations(11, 300), torch.device(device))
+    exact = 4 * np.sin(np.pi / 602) ** 2
+    found = sweeps.lowest_excited(there, "float32", 0, lambda *_: None)
+    assert abs(found.energy / exact - 1) > 1e-11  # it is seen
+    assert abs(found.energy - exact) < energy_rounding("float32") + 1e-9 * exact
+
+
+def test_too_many_clock_states_for_float32() -> None:
+    T = 400_000
+    H = ClockHamiltonian(GateSteps(np.tile(np.eye(4).reshape(-1), (T, 1)), np.tile([2, 1], (T, 1)), 2))
+    message = "`precision` must be float64 for more than 372,[0-9]{3} clock states, but is float32 for 400,001"
+    with pytest.raises(InputError, match=message):
+        on_torch(H, 1, precision="float32")
+
+
+def test_no_convergence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "_ITERATIONS", 3)
+    result = on_torch(_permutations(9, 30), 1)
+    assert not result.converged
+    assert "the gap still changed after 3 iterations" in result.message
+
+
+def test_a_gap_that_the_whole_space_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts and inverse iteration are independent: where they differ, nothing is promised."""
+    monkeypatch.setattr(frame, "lowest_excited", lambda *_: sweeps.Iterated(0.5, 1e-12, 9, True))
+    result = on_torch(_permutations(9, 30), 1)
+    assert not result.converged
+    assert "inverse iteration gives 0.5 for the gap, but counts 0.0102" in result.message
+
+
+# ------------------------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"solver": "dense"}, "`solver` must be one of auto, sweep with engine='torch', but is 'dense'"),
+        ({"device": "gpu"}, "`device` must be cpu, cuda or a card's number such as cuda:1, but is 'gpu'"),
+        ({"device": "cuda:x"}, "`device` must be cpu, cuda or a card's number"),
+    ],
+)
+def test_what_this_engine_has(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        ground_state(MACHINES[0].H, engine="torch", **options)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="`device` must be cpu here: torch sees no CUDA card, but is 'cuda:1'"):
+        on_torch(MACHINES[0].H, device="cuda:1")
+
+
+def test_a_card_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(InputError, match="`device` must be one of cuda:0 to cuda:1 here, but is 'cuda:2'"):
+        on_torch(MACHINES[0].H, device="cuda:2")
+
+
+def test_memory_is_refused_first(limit: Any) -> None:
+    H = _permutations(301, 60)
+    limit(200_000)
+    with pytest.raises(MemoryEstimateError) as error:
+        on_torch(H, 2)
+    assert "a search over 18,361 rows with 2 states: " in str(error.value)
+    assert "may be taken (`--memory-limit`, or what is free); keep fewer `vectors`, or precision='float32'" in str(
+        error.value
+    )
+    assert "\n" not in str(error.value)
+
+
+def test_a_full_card_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(frame, "solve", full)
+    with pytest.raises(MemoryEstimateError, match="a search over 527 rows on cpu fits by its estimate, but the card"):
+        on_torch(_permutations(17, 30))
+
+
+# ------------------------------------------------------------------------------------ plan
+
+
+def _of_size(steps: str, d: int, N: int) -> ClockHamiltonian:
+    """A problem of one kind with d data states, as large in all else as `plan` supposes."""
+    T = N - 1
+    if steps == "configurations":
+        return ClockHamiltonian(HistorySteps(d - 1))
+    if steps == "tape cells":
+        cells = d.bit_length() - 1
+        zero = np.zeros(T, np.uint8)
+        return ClockHamiltonian(CellSteps(np.arange(T) % cells, zero, zero + 1, 2, cells))
+    if steps == "gates":
+        n = d.bit_length() - 1
+        flip = np.array([[0.0, 1], [1, 0]])
+        return ClockHamiltonian.from_steps([Gate(flip, (j % n,)) for j in range(T)], n_qubits=n)
+    if steps == "matrices":
+        # a permutation with three stored zeros a row
+        columns = (np.arange(d)[:, None] + [1, 2, 3, 4]) % d
+        U = sp.csr_array((np.tile([1.0, 0, 0, 0], d), columns.reshape(-1), 4 * np.arange(d + 1)), shape=(d, d))
+        return ClockHamiltonian.from_steps([U] * T)
+    images = np.tile(np.roll(np.arange(d, dtype=np.int32), 1), (T, 1))
+    if steps == "partial permutations":
+        images[T // 2, 0] = -1
+    return ClockHamiltonian.from_steps(images)
+
+
+SIZES = {"configurations": 300_000, "gates": 2_000_000, "matrices": 2_000_000, "permutations": 2_000_000}
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("steps", KINDS.values())
+def test_the_size_that_plan_promises_runs_and_the_next_does_not(steps: str, precision: Any, limit: Any) -> None:
+    size = SIZES.get(steps, 4_000_000)
+    promised = next(f for f in plan(size, precision, device="cpu", clock_states=20).largest if f.steps == steps)
+    assert promised.fits
+    d, following = promised.d, promised.d * 2 if steps in ("tape cells", "gates") else promised.d + 1
+    limit(size)
+    H = _of_size(steps, d, 20)
+    assert plan(size, precision, device="cpu", H=H).problem.fits  # type: ignore[union-attr]
+    assert on_torch(H, 2, vectors=1, precision=precision).converged
+    H = _of_size(steps, following, 20)
+    assert not plan(size, precision, device="cpu", H=H).problem.fits  # type: ignore[union-attr]
+    with pytest.raises(MemoryEstimateError):
+        on_torch(H, 2, vectors=1, precision=precision)
+
+
+MEASURED = """
+from pathlib import Path
+import numpy as np
+from hamiltonians import ClockHamiltonian, ground_state
+from qunn.clock_engine.memory import Problem, bytes_on_cpu
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+def solve(d, k):
+    rng = np.random.default_rng(d)
+    H = ClockHamiltonian.from_steps(np.stack([rng.permutation(d) for _ in range(39)]).astype(np.int32))
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak()
+    assert ground_state(H, k, engine="torch", precision="float32").converged
+    return peak() - before, bytes_on_cpu(Problem.of(H, "float32", k))
+
+solve(9, 1)  # what is loaded once
+print(*solve(2**15, 4))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory can be reset on Linux only")
+def test_a_search_takes_what_was_estimated() -> None:
+    """The most memory of a process of its own, beside what it held with H built, within 8 MiB of torch's and a half."""
+    done = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True)
+    peak, estimate = map(int, done.stdout.split())
+    assert estimate / 2 < peak < estimate + 2**23
+
+
+def test_a_plan_is_the_estimate(limit: Any) -> None:
+    H = _gates(6, 25, pinned=True)
+    problem = Problem.of(H, "float64", 1)
+    needed = bytes_on_cpu(problem)
+    found = plan(10**6, device="cpu", H=H).problem
+    assert isinstance(found, Fit)
+    assert found.device_bytes == sum(device_parts(problem).values())
+    assert found.host_bytes == sum(host_parts(problem).values())
+    limit(needed)
+    assert on_torch(H, 1).converged
+    limit(needed - 1)
+    with pytest.raises(MemoryEstimateError):
+        on_torch(H, 1)
+
+
+def test_a_plan_as_text_and_as_json() -> None:
+    found = plan(80 * 2**30, "float32", H=_permutations(17, 30))
+    text = found.as_text()
+    assert text.startswith("80.0 GiB on cuda, float32, 1,000 clock states, 1 state kept")
+    assert "this problem: permutations, 17 data states, 527 rows: fits" in text
+    assert all(len(line) <= 120 for line in text.splitlines())
+    table = found.as_dict()
+    assert [fit["steps"] for fit in table["largest"]] == list(KINDS.values())
+    assert table["problem"]["rows"] == 527
+    assert plan(1000).largest == ()
+    assert max(fit.rows for fit in plan(10**15).largest) < 2**63
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"memory_bytes": 0}, "`memory_bytes` must be at least 1, but is 0"),
+        ({"clock_states": 0}, "`clock_states` must be at least 1, but is 0"),
+        ({"base": 1}, "`base` must be at least 2, but is 1"),
+        ({"precision": "half"}, "`precision` must be one of float64, float32, but is 'half'"),
+    ],
+)
+def test_a_plan_of_nonsense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        plan(**{"memory_bytes": 1000, **options})
+    assert message in str(error.value)
+
+
+def test_the_search_is_reproducible(device: str) -> None:
+    H = _gates(6, 25, pinned=True)
+    runs = [on_torch(H, 4, device, seed=seed) for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(runs[0].states, runs[1].states)
+    assert abs(runs[0].states - runs[2].states).max() > 1e-3
+    assert runs[0].gap == runs[1].gap == runs[2].gap
