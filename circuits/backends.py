@@ -5,9 +5,10 @@ Little-endian throughout: qubit 0 is the least significant bit of every index an
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, final
@@ -24,8 +25,10 @@ from qiskit_aer import AerError, AerSimulator
 from qiskit_aer.noise import NoiseModel
 
 from circuits import noise as noise_models
+from circuits.aer_options import AT_RUN, checked_options
 from hamiltonians.errors import InputError, must_be, one_of
 from hamiltonians.memory import require_memory
+from qunn.ranks import place
 
 Array = NDArray[Any]
 
@@ -56,6 +59,7 @@ def backend(
     seed: int = 0,
     threads: int | None = None,
     *,
+    aer: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> Backend:
     """Where and how circuits run.
@@ -69,12 +73,14 @@ def backend(
     noise : see `circuits.noise`. Circuits are then written in its gates, on its pairs of qubits.
     seed : of shots, trajectories and routing; the same seed gives the same counts.
     threads : at most so many on a CPU; None leaves it to Aer.
+    aer : other options of AerSimulator by their names there, such as {"blocking_enable": True, "blocking_qubits": 24}
+        for a state over several cards or MPI processes.
     quiet : say nothing on stderr.
 
     Raises
     ------
-    InputError : a name that is not known, noise together with stabilizer, or GPU where none answers: the message holds
-        what the probe said.
+    InputError : a name that is not known, an option of Aer that it has not or of another type, noise together with
+        stabilizer, or GPU where none answers: the message holds what the probe said.
 
     Examples
     --------
@@ -103,7 +109,8 @@ def backend(
         raise must_be("threads", "a whole number from 1", threads)
     # a failed run is logged by Aer and raised here: without a handler the log would be a second message on stderr
     logging.getLogger("qiskit_aer").addHandler(logging.NullHandler())
-    return Backend(_resolved(device, quiet), method, precision, noise, int(seed), threads)
+    options = checked_options(aer)
+    return Backend(_resolved(device, quiet), method, precision, noise, int(seed), threads, options)
 
 
 def gpu_fault() -> str | None:
@@ -179,6 +186,7 @@ class Backend:
     noise: NoiseModel | None
     seed: int
     threads: int | None
+    aer: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def describe(self) -> dict[str, Any]:
         """The attributes as plain values; `noise` is the list of instructions that are noisy."""
@@ -190,6 +198,7 @@ class Backend:
             "noise": noisy,
             "seed": self.seed,
             "threads": self.threads,
+            "aer": dict(self.aer),
             "memory": "estimated before a run" if self.device == "CPU" else "of the card is not known before a run",
         }
 
@@ -293,6 +302,7 @@ class Backend:
             precision=self.precision,
             noise_model=self.noise,
             max_parallel_threads=self.threads or 0,
+            **{name: value for name, value in self.aer.items() if name not in AT_RUN},
         )
 
     def _needs(self, methods: Sequence[str], what: str) -> None:
@@ -309,6 +319,8 @@ class Backend:
         running = 0
         if self.device == "CPU" and self.method in _DENSE:
             running = _BYTES[self.precision] * (4**n if self.method == "density_matrix" else 2**n)
+            if self.aer.get("blocking_enable"):  # Aer built with MPI: each process holds its part
+                running //= place()[1]
         what = f"{m} circuit{'s' * (m > 1)} of {n} qubits by {self.method}, {self.precision} precision"
         require_memory(running + 2 * 16 * saved, what, _SMALLER)
 
@@ -325,7 +337,8 @@ class Backend:
             finish(ready, places)
             prepared.append(ready)
         try:
-            result = self._simulator.run(prepared, shots=shots, seed_simulator=self.seed).result()
+            late = {name: value for name, value in self.aer.items() if name in AT_RUN}
+            result = self._simulator.run(prepared, shots=shots, seed_simulator=self.seed, **late).result()
         except (AerError, RuntimeError) as error:
             raise SimulationError(f"Aer failed: {_line(error)}") from error
         self._check(result)

@@ -38,6 +38,7 @@ _OF_MODELS, _OF_MACHINES = ("series", "length"), ("time", "space", "word", "enco
 @click.option("--device", type=click.Choice(["auto", "CPU", "GPU"]), default="auto", show_default=True, help="Of Aer.")
 @click.option("--method", type=click.Choice(METHODS), default="statevector", show_default=True, help="Of Aer.")
 @click.option("--precision", type=click.Choice(["double", "single"]), default="double", show_default=True)
+@click.option("--aer", metavar="KEY=VALUE", multiple=True, help="Another option of AerSimulator; may be repeated.")
 @click.option("--shots", type=int, help="Shots a circuit; default: the exact state.")
 @click.option("--noise", metavar="RATE|NAME", help="Error of CX and read-out (one-qubit gates: a tenth), or a Fake*.")
 @click.option("--series", metavar="FILE.csv", help="Model: its input, a row of numbers a time; default: random.")
@@ -129,6 +130,7 @@ def _check_flags(given: dict[str, Any], spoken: set[str], is_model: bool) -> Non
 
 
 def _backend(given: dict[str, Any]) -> Backend:
+    from circuits.aer_options import read_options
     from circuits.backends import backend
 
     noise = None
@@ -138,7 +140,7 @@ def _backend(given: dict[str, Any]) -> Backend:
         noise = noise_of(given["noise"])
     options = {name: given[name] for name in ("method", "precision", "quiet", "threads")}
     seed = given["seed"] % 2**31  # Aer's seeds are shorter than those of `--seed`
-    return backend(given["device"], noise=noise, seed=seed, **options)
+    return backend(given["device"], noise=noise, seed=seed, aer=read_options(given["aer"]), **options)
 
 
 def _of_model(given: dict[str, Any], progress: LateProgress) -> tuple[RunReport, QuantumCircuit]:

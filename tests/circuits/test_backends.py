@@ -13,6 +13,7 @@ from qiskit.quantum_info import SparsePauliOp, random_clifford, random_unitary
 from qiskit.synthesis import LieTrotter
 
 from circuits import backends
+from circuits.aer_options import AT_RUN, aer_options, read_options
 from circuits.backends import METHODS, SimulationError, backend, gpu_fault
 from hamiltonians import InputError, MemoryEstimateError
 from hamiltonians.memory import memory_limit
@@ -365,7 +366,7 @@ def test_the_probe_runs_a_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_describe_is_plain() -> None:
-    found = backend("CPU", "density_matrix", "single", seed=3, threads=2).describe()
+    found = backend("CPU", "density_matrix", "single", seed=3, threads=2, aer={"fusion_enable": False}).describe()
     assert found == {
         "device": "CPU",
         "method": "density_matrix",
@@ -373,5 +374,136 @@ def test_describe_is_plain() -> None:
         "noise": None,
         "seed": 3,
         "threads": 2,
+        "aer": {"fusion_enable": False},
         "memory": "estimated before a run",
     }
+
+
+# --- options of Aer's own ---
+
+SPLIT = {"blocking_enable": True, "blocking_qubits": 3}
+
+
+def test_options_reach_aer(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        **SPLIT,
+        "chunk_swap_buffer_qubits": 2,
+        "batched_shots_gpu": True,
+        "cuStateVec_enable": True,
+        "num_threads_per_device": np.int64(2),
+        "zero_threshold": 0,
+        "target_gpus": (0, 1),
+    }
+    made = backend("CPU", aer=given)
+    for name, value in made.aer.items():
+        if name != "target_gpus":
+            assert getattr(made._simulator.options, name) == value, name
+    at_run = {}
+    run = backends.AerSimulator.run
+    monkeypatch.setattr(
+        backends.AerSimulator, "run", lambda self, *a, **given: (at_run.update(given), run(self, *a, **given))[1]
+    )
+    np.testing.assert_allclose(made.states([random_circuit(5, 1)[0]])[0], random_circuit(5, 1)[1], atol=1e-12)
+    assert at_run["target_gpus"] == [0, 1]
+
+
+@pytest.mark.parametrize("method", ["statevector", "density_matrix"])
+def test_a_state_in_blocks_is_the_same_state(method: str) -> None:
+    """Blocks of 2^3 amplitudes exchange qubits as cards and processes do; Aer's metadata say that it did."""
+    circuit, state = random_circuit(6, 4)
+    whole, split = backend("CPU", method, seed=5), backend("CPU", method, seed=5, aer=SPLIT)
+    seen = []
+    check = backends.Backend._check
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            backends.Backend,
+            "_check",
+            lambda self, result: (seen.append(result.results[0].metadata), check(self, result)),
+        )
+        density = split.densities([circuit])[0]
+    assert seen[0]["cacheblocking"]["enabled"]
+    np.testing.assert_allclose(density, np.outer(state, state.conj()), atol=1e-12)
+    assert split.counts([circuit], 200) == whole.counts([circuit], 200)
+    Z = SparsePauliOp("IIZZXX")
+    np.testing.assert_allclose(split.expectations([circuit], Z), whole.expectations([circuit], Z), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"blocking": True},
+            r"`aer` must be named as AerSimulator's options are \(blocking_qubits, .*but is 'blocking'",
+        ),
+        ({"device": "CPU"}, "`aer` must not hold device"),
+        ({"noise_model": None}, "`aer` must not hold noise_model"),
+        ({"executor": None}, "`aer` must not hold executor"),
+        ({"blocking_qubits": "3"}, "`aer: blocking_qubits` must be a whole number, but is '3'"),
+        ({"blocking_qubits": True}, "must be a whole number, but is True"),
+        ({"blocking_enable": 1}, "`aer: blocking_enable` must be true or false, but is 1"),
+        ({"cuStateVec_enable": 1}, "must be true or false, but is 1"),
+        ({"zero_threshold": "small"}, "must be a number, but is 'small'"),
+        ({"mps_swap_direction": 1}, "must be a word, but is 1"),
+        ({"target_gpus": 0}, "must be whole numbers from 0, but is 0"),
+        ({"target_gpus": [0, -1]}, "must be whole numbers from 0"),
+        ({"target_gpus": []}, "must be whole numbers from 0"),
+    ],
+)
+def test_options_that_aer_has_not(given: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        backend("CPU", aer=given)
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ([], {}),
+        (["blocking_enable=true", "blocking_qubits=20"], {"blocking_enable": True, "blocking_qubits": 20}),
+        (["target_gpus=0,1", "cuStateVec_enable=False"], {"target_gpus": [0, 1], "cuStateVec_enable": False}),
+        (["zero_threshold=1e-12", "mps_swap_direction=mps_swap_right"], None),
+    ],
+)
+def test_options_of_a_command_line(words: list[str], options: dict[str, object] | None) -> None:
+    expected = {"zero_threshold": 1e-12, "mps_swap_direction": "mps_swap_right"} if options is None else options
+    assert read_options(words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["blocking_enable"], "`--aer` must be KEY=VALUE, but is 'blocking_enable'"),
+        (["blocking_enable=yes"], "must be true or false, but is 'yes'"),
+        (["blocking_qubits=2.5"], "must be a whole number, but is '2.5'"),
+        (["target_gpus="], "must be whole numbers from 0, but is ''"),
+        (["fusion_enable=true", "fusion_enable=false"], "`aer: fusion_enable` must be given once"),
+        (["shots=5"], "`aer` must not hold shots"),
+    ],
+)
+def test_options_of_a_command_line_that_are_wrong(words: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_options(words)
+
+
+def test_every_option_is_aers() -> None:
+    """A default of each has the type that is asked for, and the simulator takes it, or takes it when it runs."""
+    defaults = backends.AerSimulator._default_options()
+    for name, kind in aer_options().items():
+        assert hasattr(defaults, name) or name in AT_RUN, name
+        default = getattr(defaults, name, None)
+        assert default is None or isinstance(default, kind), name
+
+
+def test_ranks_share_a_state_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Aer is built with MPI a process holds its part of the 16 · 2^n bytes."""
+    circuit = QuantumCircuit(20)
+    token = memory_limit.set(16 * 2**20 // 2)
+    try:
+        with pytest.raises(MemoryEstimateError):
+            backend("CPU", aer=SPLIT)._require(20, 1, 0)
+        monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+        monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+        backend("CPU", aer=SPLIT)._require(20, 1, 0)
+        with pytest.raises(MemoryEstimateError):
+            backend("CPU").counts([circuit], 1)
+    finally:
+        memory_limit.reset(token)

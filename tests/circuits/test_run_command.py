@@ -127,6 +127,13 @@ def test_counts_of_a_machine(command):
     assert report["checks"][0]["name"] == "counts"
 
 
+def test_blocks_change_nothing(command, unitary):
+    asked = (unitary, "--length", "2", "--json", "--device", "CPU", "--shots", "300")
+    whole = command(*asked).report
+    split = command(*asked, "--aer", "blocking_enable=true", "--aer", "blocking_qubits=2").report
+    assert {**split, "seconds": None} == {**whole, "seconds": None}
+
+
 def test_files_that_are_written(command, unitary, tmp_path):
     picture, circuit = tmp_path / "p.svg", tmp_path / "c.qpy"
     found = command(unitary, "--length", "4", "--plot", str(picture), "--export", str(circuit), "--device", "CPU")
@@ -149,6 +156,8 @@ def test_files_that_are_written(command, unitary, tmp_path):
         (("{model}", "--shots", "0"), "`--shots` must be at least 1"),
         (("{model}", "--synthesis", "magic"), "magic"),
         (("{model}", "--device", "TPU"), "TPU"),
+        (("{model}", "--aer", "blocking"), "`--aer` must be KEY=VALUE"),
+        (("{model}", "--aer", "blocking_qubits=many"), "`aer: blocking_qubits` must be a whole number"),
         (("{model}", "--noise", "0.1"), "`--noise` must come with `--shots`"),
         (("{model}", "--noise", "FakeNothing", "--shots", "5"), "FakeNothing"),
         (("{model}", "--plot", "p.gif"), "`--plot` must be a name that ends in"),
