@@ -81,7 +81,7 @@ def make_fabric(device: str) -> Fabric:
 
     Raises
     ------
-    InputError : CUDA where there is none.
+    InputError : CUDA where there is none, or fewer cards than processes.
     """
     if device not in ("cpu", "cuda"):
         raise must_be("--device", "cpu or cuda", device)
@@ -92,6 +92,9 @@ def make_fabric(device: str) -> Fabric:
     if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
         world, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if device == "cuda":
+        cards = torch.cuda.device_count()
+        if local > cards:
+            raise must_be("--nproc-per-node", f"at most the number of cards, here {cards}, with --device cuda", local)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
         torch.use_deterministic_algorithms(True, warn_only=True)
     # precision stays Fabric's default, which leaves tensors in the dtype they have; "64-true" would return float32

@@ -469,3 +469,88 @@ def test_help_and_version(command: Command, flag: str) -> None:
     found = command(flag)
     assert (found.status, found.err) == (0, "")
     assert "qunn.train" in found.out
+
+
+# ------------------------------------------------------------------------------------ several processes
+
+
+def by_torchrun(processes: int, *flags: str) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "-m", "qunn.train"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run([*call, *flags], env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+
+SHARED = (*SMALL, "--dtype", "float64", "--batch-size", "7", "--json")
+
+
+def check_same(one: Path, two: Path, epochs: int) -> None:
+    ours, theirs = lines_of(one / "seed-0"), lines_of(two / "seed-0")
+    assert len(ours) == len(theirs) == epochs
+    for mine, other in zip(ours, theirs, strict=True):
+        for key in ("train_loss", "validation_loss"):
+            # sums of a few hundred numbers in another order, and a few steps that carry it on
+            assert other[key] == pytest.approx(mine[key], rel=1e-11), (mine["epoch"], key)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(command: Command, tmp_path: Path) -> None:
+    """They share every global batch, so that only the order of sums differs; batches of seven are shared unevenly."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    alone = command(*SHARED, "--epochs", "2", "--out", str(one)).report
+    done = by_torchrun(2, *SHARED, "--epochs", "2", "--out", str(two))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)  # one object: one of them prints
+    assert report["processes"] == 2
+    assert report["test_mean"] == pytest.approx(alone["test_mean"], rel=1e-11)
+    check_same(one, two, 2)
+    found = command("--resume", "--out", str(two))
+    assert (found.status, found.out) == (2, "")
+    assert "`processes` must be 2, as the run was begun, but is 1" in found.err
+
+
+@pytest.mark.exhaustive
+def test_processes_go_on_as_one_does(command: Command, tmp_path: Path) -> None:
+    one, three = tmp_path / "one", tmp_path / "three"
+    command(*SHARED, "--epochs", "3", "--out", str(one))
+    for flags in ((*SHARED, "--epochs", "1"), ("--resume", "--epochs", "3")):
+        done = by_torchrun(3, *flags, "--out", str(three))
+        assert done.returncode == 0, done.stderr
+    check_same(one, three, 3)
+
+
+def torchrun_says(monkeypatch: pytest.MonkeyPatch, world: int, local: int) -> None:
+    monkeypatch.setattr(torch.distributed, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setenv("WORLD_SIZE", str(world))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(local))
+
+
+def test_cards_talk_by_nccl_and_cpus_by_gloo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight processes on two machines of four cards, as Fabric is told; it chooses the backend by the device."""
+    from lightning_fabric.utilities.distributed import _get_default_process_group_backend_for_device as chosen
+
+    from qunn.training import loop
+
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(loop, "Fabric", lambda **given: asked.append(given))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *_, **__: None)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torchrun_says(monkeypatch, 8, 4)
+    for device, backend in (("cuda", "nccl"), ("cpu", "gloo")):
+        loop.make_fabric(device)
+        assert asked.pop() == {"accelerator": device, "strategy": "ddp", "devices": 4, "num_nodes": 2}
+        assert chosen(torch.device(device)) == backend
+
+
+def test_more_processes_than_cards_is_one_line(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    torchrun_says(monkeypatch, 2, 2)
+    found = command(*SMALL, "--device", "cuda", "--out", str(tmp_path / "run"))
+    assert (found.status, found.out) == (2, "")
+    assert found.err == (
+        "error: `--nproc-per-node` must be at most the number of cards, here 1, with --device cuda, but is 2\n"
+    )
