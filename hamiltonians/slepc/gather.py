@@ -56,7 +56,7 @@ def _rows_that_count(frame: Frame, parts: Sequence[NDArray[Any]]) -> tuple[NDArr
     mask = np.zeros(len(parts[0]) if parts else 0, bool)
     for part in parts:
         mask |= part != 0
-    return np.flatnonzero(mask), frame.vector().getOwnershipRange()[0]
+    return np.flatnonzero(mask), frame.layout.first * frame.H.clock_states
 
 
 def _collect(comm: Any, part: NDArray[Any], whole: NDArray[Any], sizes: list[int]) -> None:

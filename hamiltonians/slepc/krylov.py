@@ -17,7 +17,6 @@ from hamiltonians.slepc.checkpoint import Checkpoint
 from hamiltonians.slepc.frame import Frame
 from hamiltonians.slepc.layout import Vec
 from hamiltonians.slepc.shells import ShiftInvert, operator
-from hamiltonians.solvers.inverse import converged_below
 
 #: vectors in the basis beside the wanted ones. The memory of a search is its basis. Energies of a path grow like j², so
 #: that the inverse separates them well: bases from 6 to 20 vectors take about as many inverses, shorter ones more
@@ -26,6 +25,8 @@ _MOST_RESTARTS = 2000
 _KEPT = 0.5  # SLEPc's part of the basis that a restart keeps beside the converged vectors
 _SAME = 1e-9  # two energies closer than this, relatively, are copies of one eigenvalue
 _LARGEST = 8.0  # an energy above ‖H‖ ≤ 5 comes from what the inverse was kept out of, where it is zero
+_PIECE = 2**20  # random numbers at a time, so that they take no second vector
+_RESIDUAL = 1e-10  # energies up to 1e4 times the gap meet what counts as converged
 _FEW_ROWS = 4  # times the basis: with fewer rows LAPACK takes H as a dense matrix
 
 
@@ -54,8 +55,6 @@ class Search:
 
     Attributes
     ----------
-    deflated : orthonormal vectors of the ground space that SLEPc keeps the basis orthogonal to; empty where `inverse`
-        removes the ground space, or where there is none.
     found : eigenpairs so far, ascending after `lowest`.
     searched : for how many eigenpairs the search has ended.
     start : where the next basis begins, None for a random vector.
@@ -66,7 +65,6 @@ class Search:
 
     frame: Frame
     inverse: ShiftInvert
-    deflated: list[Vec]
     seed: int
     progress: Progress
     checkpoint: Checkpoint | None = None
@@ -84,7 +82,12 @@ class Search:
         saved = None if self.checkpoint is None else self.checkpoint.load()
         if saved is None:
             return
-        self.found = sorted((Pair(self.frame.bonds(v), v) for v in saved.found), key=lambda pair: pair.energy)
+        if saved.searched:
+            self.found = [Pair(self.frame.bonds(x), x) for x in saved.found]
+        else:  # some may come from a basis
+            self.inverse.prepare()
+            self.found = self._polished(saved.found)
+        self.found.sort(key=lambda pair: pair.energy)
         self.searched, self.restarts, self.restarts_before = saved.searched, saved.restarts, saved.restarts
         if saved.ritz:
             self.start = _normalised_sum(saved.ritz)
@@ -109,37 +112,64 @@ class Search:
                 return  # a random start has a part in every eigenspace, and the lowest energy converges first
             new = self._round(max(missing, 1))
             if missing <= 0:
-                new = [pair for pair in new if pair.energy < self.found[count - 1].energy * (1 - _SAME)]
+                new = self._below(new, self.found[count - 1].energy * (1 - _SAME))
             if not new:
                 return
-            self.found = sorted([*self.found, *new], key=lambda pair: pair.energy)[:count]
+            self.found = sorted([*self.found, *new], key=lambda pair: pair.energy)
+            for pair in self.found[count:]:
+                pair.vector.destroy()
+            del self.found[count:]
             if self.failure is None and self.checkpoint is not None and self.checkpoint.due():
                 self._save()
+
+    @staticmethod
+    def _below(pairs: list[Pair], energy: float) -> list[Pair]:
+        for pair in pairs:
+            if pair.energy >= energy:
+                pair.vector.destroy()
+        return [pair for pair in pairs if pair.energy < energy]
 
     def _round(self, wanted: int) -> list[Pair]:
         """One basis, restarted until `wanted` eigenpairs outside what was found have converged."""
         self.inverse.prepare()
         eps = self._solver(wanted)
         try:
-            eps.setDeflationSpace([*self.deflated, *(pair.vector for pair in self.found)])
-            eps.setInitialSpace([self.start or self._random_start()])
-            self.start = None
+            eps.setDeflationSpace([pair.vector for pair in self.found])
+            start, self.start = self.start or self._random_start(), None
+            eps.setInitialSpace([start])
             eps.setMonitor(self._monitor)
+            eps.setUp()
+            start.destroy()  # the basis has a copy
             eps.solve()
-            return self._converged(eps, wanted)
+            vectors = self._converged(eps, wanted)
         finally:  # also where a checkpoint cannot be written: PETSc must not be left with it at the end of the process
             eps.destroy()
+        return self._polished(vectors)
 
-    def _converged(self, eps: Any, wanted: int) -> list[Pair]:
-        pairs = []
+    def _converged(self, eps: Any, wanted: int) -> list[Vec]:
+        vectors = []
         for i in range(eps.getConverged()):
             x = self.frame.vector()
             energy = complex(eps.getEigenpair(i, x)).real
             if -self.frame.shift < energy < _LARGEST:
-                pairs.append(self._pair(x))
-        if int(eps.getConvergedReason()) < 0 and len(pairs) < wanted:
+                vectors.append(x)
+            else:
+                x.destroy()
+        if int(eps.getConvergedReason()) < 0 and len(vectors) < wanted:
             restarts = eps.getIterationNumber()
-            self.failure = f"Krylov-Schur found {len(pairs)} of {wanted} eigenpairs in {restarts} restarts"
+            self.failure = f"Krylov-Schur found {len(vectors)} of {wanted} eigenpairs in {restarts} restarts"
+        return vectors
+
+    def _polished(self, vectors: list[Vec]) -> list[Pair]:
+        """One more inverse for each, after which the residual of Hψ is `tolerance` times the energy; orthonormal."""
+        pairs: list[Pair] = []
+        for x in vectors:
+            y = self.frame.vector()
+            self.inverse.apply(None, x, y)
+            x.destroy()
+            for known in [*self.found, *pairs]:
+                y.axpy(-y.dot(known.vector), known.vector)
+            pairs.append(self._pair(y))
         return pairs
 
     def _solver(self, wanted: int) -> Any:
@@ -166,14 +196,14 @@ class Search:
 
     @property
     def tolerance(self) -> float:
-        """Residual of an eigenpair of the inverse, relative to its eigenvalue.
+        """Residual r of an eigenpair of the inverse, relative to its eigenvalue θ = 1/(E + shift).
 
-        Applied to it, H + shift, of norm up to 5, gives the residual of Hψ, which is to be below what counts as
-        converged for a gap as small as the shift. The energy ‖Bψ‖² errs by up to 4·tolerance², which is to be below
-        1e-12 of an energy as small as the shift.
+        With (H + shift)⁻¹ψ = θψ + R, ‖R‖ ≤ rθ, the polished vector φ = (H + shift)⁻¹ψ/θ = ψ + R/θ has
+        (H + shift)φ = ψ/θ = (E + shift)(φ - R/θ): a residual of at most r(E + shift), where 1e-6 of the gap counts as
+        converged, and an energy that is off by its square. An inverse that has rounding of its own is not asked for
+        less than that.
         """
-        H, shift = self.frame.H, self.frame.shift
-        return float(min(converged_below(H, shift) / 8, 5e-7 * np.sqrt(shift)))
+        return max(_RESIDUAL, self.inverse.rounding)
 
     def _monitor(self, eps: Any, its: int, converged: int, _eigenvalues: Any, _errors: Any) -> None:
         self.restarts += 1
@@ -206,8 +236,7 @@ class Search:
         return sorted(pairs, key=lambda pair: pair.energy)
 
     def _pair(self, x: Vec) -> Pair:
-        if self.frame.degeneracy and not self.deflated:
-            self.frame.remove_ground(x)
+        self.frame.remove_ground(x)
         x.normalize()
         return Pair(self.frame.bonds(x), x)
 
@@ -217,9 +246,9 @@ class Search:
         x = self.frame.vector()
         first, last = x.getOwnershipRange()
         numbers = np.random.PCG64([self.seed, self._rounds]).advance(first)  # one draw a row
-        x.setArray(np.random.Generator(numbers).random(last - first) - 0.5)
-        if self.frame.degeneracy and not self.deflated:
-            self.frame.remove_ground(x)
+        for piece in np.array_split(x.getArray(), 1 + (last - first) // _PIECE):
+            piece[:] = np.random.Generator(numbers).random(len(piece)) - 0.5
+        self.frame.remove_ground(x)
         return x
 
 

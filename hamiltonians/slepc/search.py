@@ -27,7 +27,6 @@ from hamiltonians.solvers.inverse import RELATIVE_ERROR, converged_below, shift_
 
 SOLVERS = ("auto", "sweep", "shift-invert")
 MUMPS_LIMIT = 20_000  # rows up to which "auto" factorises the matrix: nothing is iterated then
-_FEW = 4  # ground vectors that SLEPc keeps beside its basis; more are projected out, which takes no memory
 _WORK_VECTORS = 6  # of SLEPc, conjugate gradients and the residuals
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of the peak memory that the system tells
 _CLUSTER = 1e-6  # energies this close, relatively, count as the same lowest one where none is zero
@@ -63,7 +62,10 @@ def solve(H: ClockHamiltonian, solver: str, request: Request) -> GroundState:
     _require_vectors(H, libraries, request)
     name = f"{chosen}, slepc{' (chosen by auto)' * (solver == 'auto')}"
     try:
-        return _solve(frame_of(H, libraries, shift_for(H.clock_states)), chosen, problem, request, name)
+        result = _solve(frame_of(H, libraries, shift_for(H.clock_states)), chosen, problem, request, name)
+        # what Python has let go is kept by PETSc until all ranks ask together
+        libraries.PETSc.garbage_cleanup(libraries.PETSc.COMM_WORLD)
+        return result
     except (InputError, MemoryEstimateError) as error:
         # a traceback would keep PETSc's objects until PETSc has ended, which it does not survive
         raise error.with_traceback(None) from None
@@ -71,11 +73,13 @@ def solve(H: ClockHamiltonian, solver: str, request: Request) -> GroundState:
 
 def _solve(frame: Frame, solver: str, problem: Problem, request: Request, name: str) -> GroundState:
     H, inside = frame.H, min(request.k, frame.degeneracy)
-    deflated = frame.degeneracy if frame.degeneracy <= _FEW else 0
-    ground = _ground(frame, inside, max(min(request.vectors, inside), deflated), request.seed)
+    ground = _ground(frame, inside, min(request.vectors, inside), request.seed)
+    kept = gathered(frame, ground.vectors) if request.vectors <= inside else None
+    if kept is not None:  # on rank 0, histories as their few rows: the search has the memory for itself
+        while ground.vectors:
+            ground.vectors.pop().destroy()
     checkpoint = None if request.checkpoint is None else Checkpoint(request.checkpoint, frame, problem)
-    inverse = ShiftInvert(frame, solver, remove_ground=frame.degeneracy > deflated)
-    search = Search(frame, inverse, ground.vectors[:deflated], request.seed, request.progress, checkpoint)
+    search = Search(frame, ShiftInvert(frame, solver), request.seed, request.progress, checkpoint)
     search.resume()
 
     degeneracy, lowest = frame.degeneracy, 0  # `lowest`: where in `above`, what is searched for, the gap's energy is
@@ -97,8 +101,8 @@ def _solve(frame: Frame, solver: str, problem: Problem, request: Request, name: 
         failure = (
             f"a residual of {max(judged, default=np.inf):.1e} is above the {allowed:.1e} that its tolerance allows"
         )
-    vectors = [*ground.vectors[: min(request.vectors, inside)], *(pair.vector for pair in above[:asked])]
-    states, indices = gathered(frame, vectors[: request.vectors])
+    vectors = [*ground.vectors, *(pair.vector for pair in above[:asked])]
+    states, indices = kept or gathered(frame, vectors[: request.vectors])
     message = _told(frame, search)
     return GroundState(
         energies=np.array(energies),
@@ -132,6 +136,8 @@ def _ground(frame: Frame, inside: int, kept: int, seed: int) -> _Ground:
             ground.residuals.append(frame.residual(x, ground.energies[-1]))
         if i < kept:
             ground.vectors.append(x)
+        else:
+            x.destroy()
     return ground
 
 
@@ -173,7 +179,7 @@ def _require_vectors(H: ClockHamiltonian, libraries: Libraries, request: Request
     """Refuse a search whose vectors do not fit; ranks of one machine share what is free there."""
     size = libraries.comm.size
     count = min(request.k + 1, H.dimension)
-    vectors = basis_size(count) + 1 + 2 * (_FEW + count) + _WORK_VECTORS
+    vectors = basis_size(count) + 1 + 2 * count + _WORK_VECTORS
     number = np.dtype(libraries.PETSc.ScalarType).itemsize
     needed = vectors * -(-H.d // size) * H.clock_states * number + bytes_per_rank(H, size)
     if is_dense(H.dimension, count):

@@ -22,7 +22,12 @@ _FACTOR_BYTES_PER_ENTRY = 16  # MUMPS: a value and an index where nothing fills 
 
 
 class Inverse(Protocol):
-    """x = (H + shift)⁻¹b, and what that took so far."""
+    """x = (H + shift)⁻¹b, and what that took so far.
+
+    `rounding` is the relative error of x that is left, in what lies outside the ground space.
+    """
+
+    rounding: float
 
     def solve(self, b: Vec, x: Vec) -> None: ...  # noqa: D102
 
@@ -32,7 +37,7 @@ class Inverse(Protocol):
 
 def operator(frame: Frame, shift: float = 0.0) -> Mat:
     """H + shift as a matrix of PETSc that is applied only."""
-    PETSc, sizes = frame.libraries.PETSc, frame.vector().getSizes()
+    PETSc, sizes = frame.libraries.PETSc, (frame.layout.count * frame.H.clock_states, frame.H.dimension)
     matrix = PETSc.Mat().createPython((sizes, sizes), _Operator(frame, shift), comm=PETSc.COMM_WORLD)
     matrix.setOption(PETSc.Mat.Option.HERMITIAN, True)
     return matrix
@@ -53,6 +58,8 @@ class _Operator:
 class Sweeps:
     """The frame's own solver where it is exact."""
 
+    rounding = 0.0  # a few epsilon: pivots keep their relative accuracy however small the shift is
+
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
 
@@ -67,10 +74,17 @@ class Sweeps:
 
 @final
 class PreconditionedSweeps:
-    """Conjugate gradients on H + shift, preconditioned by the frame's solver of something close to it."""
+    """Conjugate gradients on H + shift, preconditioned by the frame's solver of something close to it.
+
+    The ground space is projected out of the right-hand side: the iterations would else be spent on the rounding that
+    lies there, where the inverse is largest.
+    """
+
+    rounding = 0.0  # the residual that is left is one of Hψ, not of ψ
 
     def __init__(self, frame: Frame) -> None:
         PETSc = frame.libraries.PETSc
+        self._frame, self._outside = frame, frame.vector()
         self._ksp = PETSc.KSP().create(PETSc.COMM_WORLD)
         self._ksp.setType("cg")
         self._ksp.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
@@ -87,7 +101,9 @@ class PreconditionedSweeps:
 
     def solve(self, b: Vec, x: Vec) -> None:
         """Iterate until the residual is small; what is left shows in the residuals of the report."""
-        self._ksp.solve(b, x)
+        b.copy(self._outside)
+        self._frame.remove_ground(self._outside)
+        self._ksp.solve(self._outside, x)
         self._iterations += int(self._ksp.getIterationNumber())
 
     def told(self) -> str:
@@ -108,6 +124,9 @@ class Factors:
         PETSc, H = frame.libraries.PETSc, frame.H
         share = -(-H.memory_estimate("sparse") // frame.libraries.comm.size)
         entries = -(-(H.dimension + 2 * H.steps.nnz) // frame.libraries.comm.size)
+        # a backward error of some epsilon ‖H‖ in the factors, over energies above the ground space, which are those of
+        # paths of up to 2N rows: 24 shifts and more. MUMPS adds up in the order in which messages come
+        self.rounding = 8 * _EPSILON * _NORM / (10 * frame.shift)
         require_on_ranks(
             frame.libraries,
             share + _FACTOR_BYTES_PER_ENTRY * entries,
@@ -148,14 +167,13 @@ class Factors:
 class ShiftInvert:
     """The preconditioner that SLEPc's shift-and-invert applies once for every vector of its basis.
 
-    `remove_ground` takes the ground space out of what goes in and what comes out: conjugate gradients would else spend
-    their iterations on the rounding that lies there, where the inverse is largest.
+    The ground space, which is known, is projected out of what comes: the basis stays orthogonal to it as if SLEPc kept
+    its vectors beside the basis, and no memory is spent on them.
     """
 
-    def __init__(self, frame: Frame, solver: str, remove_ground: bool) -> None:
+    def __init__(self, frame: Frame, solver: str) -> None:
         self._frame, self._solver, self._applications = frame, solver, 0
         self._inverse: Inverse | None = None
-        self._outside = frame.vector() if remove_ground else None
 
     def prepare(self) -> None:
         """Make what inverts H + shift: "shift-invert" by MUMPS, "sweep" along the clock.
@@ -169,21 +187,21 @@ class ShiftInvert:
         elif self._inverse is None:
             self._inverse = Sweeps(self._frame) if self._frame.exact else PreconditionedSweeps(self._frame)
 
+    @property
+    def rounding(self) -> float:
+        """Of the inverse; 0 before it is made."""
+        return 0.0 if self._inverse is None else self._inverse.rounding
+
     def told(self) -> str:
         """A few words for the message."""
         how = "nothing had to be inverted" if self._inverse is None else self._inverse.told()
         return f"{self._applications:,} times (H + shift)⁻¹: {how}"
 
     def apply(self, _pc: Any, b: Vec, x: Vec) -> None:
-        """x = P(H + shift)⁻¹Pb, P = 1 without `remove_ground`."""
+        """x = (1 - P)(H + shift)⁻¹b, P the projection on the ground space."""
         assert self._inverse is not None
         self._applications += 1
-        if self._outside is None:
-            self._inverse.solve(b, x)
-            return
-        b.copy(self._outside)
-        self._frame.remove_ground(self._outside)
-        self._inverse.solve(self._outside, x)
+        self._inverse.solve(b, x)
         self._frame.remove_ground(x)
 
 

@@ -187,10 +187,28 @@ def test_seeds_change_nothing_but_the_basis(libraries: Libraries, seed: int) -> 
 
 def test_the_start_is_the_same_for_any_number_of_ranks(libraries: Libraries) -> None:
     frame = frame_of(COLLAPSING.H, libraries, 1e-3)
-    begin = krylov.Search(frame, ShiftInvert(frame, "sweep", remove_ground=False), [], 5, no_progress)
+    begin = krylov.Search(frame, ShiftInvert(frame, "sweep"), 5, no_progress)
     whole = np.concatenate(libraries.comm.allgather(begin._random_start().getArray().copy()))
     expected = np.random.Generator(np.random.PCG64([5, 1])).random(COLLAPSING.H.dimension) - 0.5
     np.testing.assert_array_equal(whole, expected)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_polishing_takes_off_what_is_high_in_energy(libraries: Libraries, solver: str) -> None:
+    """(H + shift)⁻¹(ψ + ηn) = θ(ψ + ηn'), ‖n'‖ ≤ ‖n‖: the residual falls from η‖H‖ to η(E + shift)."""
+    H, shift, eta = COLLAPSING.H, 1e-3, 1e-6
+    energies, states = np.linalg.eigh(H.to_sparse().toarray())
+    frame = frame_of(H, libraries, shift)
+    i = frame.degeneracy
+    rough = states[:, i] + eta * unit(H.dimension, np.random.default_rng(3), real=True)
+    search = krylov.Search(frame, ShiftInvert(frame, solver), 0, no_progress)
+    search.inverse.prepare()
+    x = frame.vector()
+    x.setArray(rough[slice(*x.getOwnershipRange())])
+    assert frame.residual(x, energies[i]) > 0.3 * eta
+    (pair,) = search._polished([x])
+    assert pair.energy == pytest.approx(energies[i], rel=1e-9)
+    assert frame.residual(pair.vector, pair.energy) < 2 * eta * (energies[i] + shift)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -447,8 +465,10 @@ def test_a_basis_in_which_nothing_has_converged_is_worth_something(
 ) -> None:
     rng = np.random.default_rng(0)
     H = ClockHamiltonian.from_steps(np.array([rng.permutation(30) for _ in range(100)], np.int32))
+    monkeypatch.setattr(krylov, "SPARE_VECTORS", 2)  # many restarts
     with monkeypatch.context() as patch:
-        patch.setattr(krylov, "_MOST_RESTARTS", 2)
+        patch.setattr(krylov, "_MOST_RESTARTS", 3)
+        patch.setattr(krylov, "_RESIDUAL", 1e-15)  # never
         assert not found(libraries, H, 30, "sweep", checkpoint=file).converged
     assert json.loads(file.read_bytes())["found"] == 0
     low = found(libraries, H, 30, "sweep", checkpoint=file)
