@@ -182,11 +182,10 @@ def _of_machine(name: str, given: dict[str, Any], progress: LateProgress) -> Any
 
 def _hamiltonian(name: str, given: dict[str, Any], progress: LateProgress) -> ClockHamiltonian:
     from hamiltonians.clock import ClockHamiltonian
-    from hamiltonians.readers import load_machine, read_machine_text
+    from hamiltonians.readers import machine_of
 
-    machine = load_machine(name) if name != "-" else read_machine_text(sys.stdin.buffer.read(), "stdin", None)
     return ClockHamiltonian.from_machine(
-        machine,
+        machine_of(name),
         given["space"],
         input=given["word"],
         input_length=given["input_length"],

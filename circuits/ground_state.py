@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -69,12 +68,9 @@ def _read(file: str) -> QuantumCircuit:
         from pathlib import Path
 
         return read_circuit(Path(file))
-    if sys.stdin is None:
-        raise InputError("`-` must have a standard input to read, but it is closed", "FILE")
-    content = sys.stdin.buffer.read(_MAX_BYTES + 1)
-    if len(content) > _MAX_BYTES:
-        raise must_be("FILE", f"at most {_MAX_BYTES // 2**20} MiB", "longer")
-    return read_circuit(content)
+    from hamiltonians.readers import standard_input
+
+    return read_circuit(standard_input(_MAX_BYTES))
 
 
 def _certified(circuit: QuantumCircuit, given: dict[str, Any], progress: LateProgress) -> Report:

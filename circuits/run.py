@@ -175,12 +175,9 @@ def _model_input(given: dict[str, Any], model: nn.Module) -> Tensor:
 def _of_machine(given: dict[str, Any], progress: LateProgress) -> tuple[RunReport, QuantumCircuit]:
     from circuits.machine_run import MachineRun, run_machine
     from hamiltonians.clock import ClockHamiltonian
-    from hamiltonians.readers import load_machine, read_machine_text
+    from hamiltonians.readers import machine_of
 
-    if given["file"] == "-":
-        machine = read_machine_text(sys.stdin.buffer.read(), "stdin", None)
-    else:
-        machine = load_machine(given["file"])
+    machine = machine_of(given["file"])
     H = ClockHamiltonian.from_machine(machine, given["space"], input=given["word"], progress=progress)
     ask = MachineRun(
         name=machine.name or given["file"],

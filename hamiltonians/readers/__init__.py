@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import cast
 from hamiltonians.errors import InputError, must_be, one_of
 from hamiltonians.machine import TuringMachine
 
-__all__ = ["FORMATS", "detect_format", "load_machine", "read_machine_text"]
+__all__ = ["FORMATS", "detect_format", "load_machine", "machine_of", "read_machine_text", "standard_input"]
 
 # loaded on demand: pydantic, yaml and defusedxml take longer to import than most machines to run
 _MODULES: Mapping[str, str] = MappingProxyType(
@@ -65,6 +66,31 @@ def load_machine(path_or_text: str | os.PathLike[str], format: str | None = None
         return read_machine_text(path_or_text, source, format)
     path = os.fspath(path_or_text)
     return read_machine_text(_content(path), path, format)
+
+
+def machine_of(name: str, format: str | None = None) -> TuringMachine:
+    """What a command line calls FILE: as `load_machine`, and `-` for the standard input.
+
+    Raises
+    ------
+    InputError : see `load_machine` and `standard_input`.
+    """
+    return load_machine(name, format) if name != "-" else read_machine_text(standard_input(), "stdin", format)
+
+
+def standard_input(most: int = _MAX_BYTES) -> bytes:
+    """Everything that stands on the standard input.
+
+    Raises
+    ------
+    InputError : it is closed, or longer than `most` bytes.
+    """
+    if sys.stdin is None:
+        raise InputError("`-` must have a standard input to read, but it is closed", "FILE")
+    content = sys.stdin.buffer.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"`-` must be at most {most // 2**20} MiB, but is longer", "FILE")
+    return content
 
 
 def read_machine_text(text: str | bytes, source: str, format: str | None = None) -> TuringMachine:

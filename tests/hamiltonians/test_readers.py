@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from hamiltonians.errors import InputError
 from hamiltonians.machine import Rule, TuringMachine
-from hamiltonians.readers import FORMATS, detect_format, load_machine, read_machine_text
+from hamiltonians.readers import FORMATS, detect_format, load_machine, machine_of, read_machine_text, standard_input
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "machines"
@@ -400,3 +401,17 @@ def test_random_json_values_raise_nothing_but_input_errors(data: st.DataObject) 
 @given(st.text(max_size=40) | st.text("{}[]:<>/&*!|'\"-_ \n\t01RLABZ~#%", max_size=40))
 def test_any_text_raises_nothing_but_input_errors(text: str) -> None:
     reads_or_refuses(text)
+
+
+def test_a_dash_is_the_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stands(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    stands(b"1RB1LB_1LA1RZ\n")
+    assert machine_of("-").rules == load_machine("bb:1RB1LB_1LA1RZ").rules
+    stands(b"1RB1LB_1LA1RZ\n")
+    with pytest.raises(InputError, match="`-` must be at most 0 MiB, but is longer"):
+        standard_input(3)
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="must have a standard input to read, but it is closed"):
+        machine_of("-")
