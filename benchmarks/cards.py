@@ -119,7 +119,9 @@ def products(device: torch.device, repeats: int) -> list[dict[str, Any]]:
             lines.append({"steps": name, "d": H.d, "N": H.clock_states, "rows": H.dimension, "rounds": rounds})
             fraction = spread([r["copy"] / r["product"] for r in rounds])
             print(f"product {name} {H.dimension:,} rows: {fraction} of the copy's bandwidth", flush=True)
-            del X, out, works, there
+            del X, out, work, works, there  # `work` holds the vectors too
+            if device.type == "cuda":
+                torch.cuda.empty_cache()  # for the next size, and for processes that come after
     return lines
 
 
@@ -159,7 +161,7 @@ def solves(device: str, threads: int) -> list[dict[str, Any]]:
         for precision in ("float64", "float32") if name != "tape cells" else ("float64",):
             given = ["--solve", name, "--log-d", str(log_d), "--N", str(N), "--precision", precision]
             command = [sys.executable, __file__, *given, "--device", device, "--threads", str(threads)]
-            line = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            line = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
             print(f"{name} {precision} {line['rows']:,} rows: {line['seconds']:.3g} s, gap {line['gap']}", flush=True)
             lines.append(line)
     return lines

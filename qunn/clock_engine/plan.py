@@ -19,10 +19,18 @@ from hamiltonians.errors import must_be, one_of
 from hamiltonians.memory import in_figures, in_units
 from hamiltonians.solve import PRECISIONS, Precision
 from qunn.clock_engine.memory import KINDS, Problem, Route, bytes_on_cpu, device_parts, host_parts
+from qunn.clock_engine.search import card_number, require_served
+from qunn.clock_engine.sweeps import most_clock_states
 
 _ROW_NUMBERS = 2**63  # more rows have no numbers of 64 bits, and every engine refuses them
 _ENTRIES = 4  # non-zero elements a row that a step given as matrices is planned with
-
+#: data states that a kind of steps has at most: images and columns are numbers of 32 bits, and qubits are 40
+_MOST_DATA = {
+    kernels.PARTIAL: 2**31 - 1,
+    kernels.PERMUTATION: 2**31 - 1,
+    kernels.MATRIX: 2**31 - 1,
+    kernels.GATE: 2**40,
+}
 
 _BY_TIME = tuple(KINDS[kind] for kind in (kernels.HOP, kernels.CELL, kernels.PARTIAL))
 
@@ -121,7 +129,7 @@ def plan(
 
     Raises
     ------
-    InputError : a number that is too small, or an unknown precision.
+    InputError : a number that is too small, an unknown precision or device, or an H that the engine does not solve.
 
     Examples
     --------
@@ -139,14 +147,16 @@ def plan(
     for name, number in numbers.items():
         if number < 1:
             raise must_be(name, "at least 1" if name != "base" else "at least 2", number + (name == "base"))
-    on_cpu = device == "cpu"
+    on_cpu = card_number(device) is None
+    if H is not None:
+        require_served(H, precision)
 
     def bytes_of(problem: Problem) -> tuple[int, int]:
         return sum(device_parts(problem).values()), sum(host_parts(problem).values())
 
     def fits(problem: Problem) -> bool:
         needed = bytes_on_cpu(problem) if on_cpu else bytes_of(problem)[0]
-        return needed <= memory_bytes and problem.rows < _ROW_NUMBERS
+        return needed <= memory_bytes and _is_served(problem)
 
     def fit(problem: Problem) -> Fit:
         on_device, on_host = bytes_of(problem)
@@ -163,17 +173,24 @@ def plan(
     largest = []
     for kind in KINDS:
         root = {kernels.CELL: base, kernels.GATE: 2}.get(kind)
-        d = _largest(lambda d, kind=kind: fits(problem(kind, d)), root)  # type: ignore[misc]
+        least = 4 if kind == kernels.GATE else root or 1  # a single qubit has no gates, but matrices
+        d = _largest(lambda d, kind=kind: fits(problem(kind, d)), least, root)  # type: ignore[misc]
         if d:
             largest.append(fit(problem(kind, d)))
     given = None if H is None else fit(Problem.of(H, precision, min(vectors, H.dimension)))
     return Plan(memory_bytes, precision, device, clock_states, vectors, tuple(largest), given)
 
 
-def _largest(fits: Callable[[int], bool], root: int | None) -> int:
+def _is_served(problem: Problem) -> bool:
+    """Whether the engine takes a problem of this size, whatever the memory."""
+    small = problem.rows < _ROW_NUMBERS and problem.d <= _MOST_DATA.get(problem.kind, problem.d)
+    return small and (problem.route != "sweeps" or problem.clock_states <= most_clock_states(problem.precision))
+
+
+def _largest(fits: Callable[[int], bool], least: int, root: int | None) -> int:
     """The largest d that fits, a power of `root` if there is one; 0 where not even the least does."""
     if root is not None:
-        d = root
+        d = least
         while fits(d * root):
             d *= root
         return d if fits(d) else 0
