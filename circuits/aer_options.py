@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from qiskit_aer import AerSimulator
-from qiskit_aer.backends.aer_compiler import BACKEND_RUN_ARG_TYPES
+from qiskit_aer.backends.aer_compiler import BACKEND_RUN_ARG_TYPES, AerConfig
 
 from hamiltonians.errors import InputError, must_be
 
@@ -38,8 +38,11 @@ def checked_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
 
     Raises
     ------
-    InputError : a name that Aer has not, one that is an argument of `backend`, or a value of another type.
+    InputError : a name that Aer has not, one that is an argument of `backend`, or a value of another type or beyond the
+        numbers that Aer takes.
     """
+    if given is not None and not isinstance(given, Mapping):
+        raise must_be("aer", "a table of names and values", given)
     known, options = aer_options(), {}
     for name, value in (given or {}).items():
         kind = _kind(name, known)
@@ -50,6 +53,10 @@ def checked_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
             plain = _cards(name, plain)
         elif type(plain) is not kind:
             raise must_be(f"aer: {name}", _WORDS[kind], value)
+        try:
+            setattr(AerConfig(), name, plain)
+        except TypeError:  # some numbers have no sign there, and all have an end
+            raise must_be(f"aer: {name}", f"{_WORDS[kind]} that Aer takes", value) from None
         options[name] = plain
     return options
 

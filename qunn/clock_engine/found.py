@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hamiltonians.paths import PathKind
-from qunn.clock_engine.memory import TURNED, TURNED_CLOCKS
+from qunn.clock_engine.memory import clocks_at_once
 from qunn.clock_engine.operator import DeviceHamiltonian, Rows
 
 
@@ -47,12 +47,11 @@ class Found:
 
 def history_rows(H: DeviceHamiltonian, x: Tensor, phi: NDArray[np.float64]) -> Rows:
     """φ_j U_j…U_1 x for every clock j, one data vector after the other."""
-    weights = phi.tolist()
 
     def rows() -> Iterator[Tensor]:
         carried, moved = x.clone(), torch.empty_like(x)
-        for j, weight in enumerate(weights):
-            yield carried * weight
+        for j, weight in enumerate(phi):
+            yield carried * float(weight)
             if j < H.T:
                 H.steps.apply(j, carried, moved)
                 carried, moved = moved, carried
@@ -77,14 +76,13 @@ def checked(H: DeviceHamiltonian, rows: Rows) -> tuple[float, float]:
 def to_host(H: DeviceHamiltonian, rows: Rows, out: NDArray[Any]) -> None:
     """A vector in the public order into `out`, (dimension,): some clock states at a time, turned on the device."""
     target = out.reshape(H.d, H.T + 1)
-    most = max(TURNED_CLOCKS, TURNED // H.d)
-    block: list[Tensor] = []
-    begun = 0
-    for row in rows():
-        block.append(row)
-        if len(block) == most or begun + len(block) == H.T + 1:
-            target[:, begun : begun + len(block)] = torch.stack(block, dim=1).cpu().numpy()
-            begun, block = begun + len(block), []
+    most = min(clocks_at_once(H.d), H.T + 1)
+    block = torch.empty(most, H.d, dtype=H.work, device=H.device)
+    for j, row in enumerate(rows()):
+        block[j % most] = row
+        if (j + 1) % most == 0 or j == H.T:
+            first = j - j % most
+            target[:, first : j + 1] = block[: j + 1 - first].T.contiguous().cpu().numpy()
 
 
 def random_vectors(d: int, k: int, dtype: Any, seed: int, project: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:

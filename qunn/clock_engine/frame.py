@@ -31,7 +31,6 @@ class Copies:
 
     energy: float
     pinned: bool
-    number: int
     count: int
 
 
@@ -76,8 +75,7 @@ def _levels(H: DeviceHamiltonian, request: Request) -> list[Copies]:
         counter = PathCounter(N, pinned, torch.device("cpu"))
         wanted = min(N, -(-request.k // copies) + 1)
         for level in lowest_levels(counter, wanted, request.progress):
-            numbers = range(level.below, level.below + level.count)
-            levels += [Copies(level.energy, pinned, number, copies) for number in numbers]
+            levels += [Copies(level.energy, pinned, copies)] * level.count
     return sorted(levels, key=lambda i: (i.energy, i.pinned))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 import numpy as np
@@ -27,12 +27,14 @@ KINDS = {
 _DATA_VECTORS = (
     16  # of the sweeps, in float64: what is carried, its image, temporaries, and what allocators keep of them
 )
-_PIVOT_BYTES = 56  # a data state and shift: six vectors of the counting loop in float64, and its masks
+_PIVOT_BYTES = 72  # a data state and shift: eight vectors of the counting loop in float64, and its masks and lists
 _HOP_BYTES = 2**16  # of a single path: a thousand shifts
 #: numbers that are turned from clock-major to the public order at once on their way to the host, and clock states at
 #: least: a line of the host's cache holds eight
-TURNED = 2**19
-TURNED_CLOCKS = 8
+_TURNED = 2**19
+_TURNED_CLOCKS = 8
+_DENSE = 8  # matrices with more than one element in so many are multiplied as dense ones
+_STEP_OBJECTS = 2**10  # of one step, however small: the objects of Python, NumPy and torch that hold its numbers
 #: data states times shifts that are counted in one pass: below, a pass takes as long as its Python
 POINTS = 2**15
 MOST_SHIFTS = 64
@@ -98,6 +100,16 @@ def route_of(H: ClockHamiltonian) -> Route:
     return "strands" if is_path_like(H) else "pinned"
 
 
+def clocks_at_once(d: int) -> int:
+    """Data vectors that are turned to the public order, or back, at once."""
+    return max(_TURNED_CLOCKS, _TURNED // d)
+
+
+def is_dense(entries: int, d: int) -> bool:
+    """Whether a d×d matrix with so many elements is multiplied as a dense one, and kept as one."""
+    return _DENSE * entries >= d**2
+
+
 def device_parts(problem: Problem) -> dict[str, int]:
     """What the search needs on the device at least: name and bytes. Steps come a step at a time."""
     d = problem.d
@@ -113,7 +125,7 @@ def device_parts(problem: Problem) -> dict[str, int]:
             parts["the pivots"] = 8 * problem.rows
             parts["data vectors"] = _DATA_VECTORS * problem.number * d
     if problem.route != "strands":
-        parts["clock states turned round"] = 5 * problem.number * min(problem.rows, max(TURNED_CLOCKS * d, TURNED))
+        parts["clock states turned round"] = 5 * problem.number * min(problem.rows, d * clocks_at_once(d))
     if problem.T:
         parts["one step"] = _step_bytes(problem)
     return parts
@@ -128,8 +140,13 @@ def host_parts(problem: Problem) -> dict[str, int]:
     """What is needed on the host beside H: the states, in float64."""
     k, N = problem.vectors, problem.clock_states
     parts = {}
-    if problem.kind == kernels.PARTIAL:
-        parts["lists of images"] = 8 * problem.entries * problem.T
+    if problem.kind != kernels.HOP:
+        parts["steps one by one"] = _STEP_OBJECTS * problem.T
+    if problem.kind in (kernels.PARTIAL, kernels.MATRIX):
+        parts["copies of the steps"] = _listed_bytes(problem) * problem.T
+    if problem.kind == kernels.MATRIX:
+        # values twice while they are packed, columns of 32 bits, and where rows begin
+        parts["the matrices packed"] = ((2 * problem.number + 4) * problem.entries + 8 * (problem.d + 1)) * problem.T
     if problem.route == "strands":
         # every state lives on one path of at most N rows: their row numbers, sorted, and the block of all of them
         parts["states"] = k * N * (32 + 2 * 8 * k)
@@ -141,11 +158,12 @@ def host_parts(problem: Problem) -> dict[str, int]:
 
 def bytes_on_cpu(problem: Problem) -> int:
     """What is needed where device and host are one memory: unitary steps fill the states when the vector is gone."""
-    on_device, on_host = device_parts(problem), sum(host_parts(problem).values())
-    total = sum(on_device.values())
+    on_device, on_host = device_parts(problem), host_parts(problem)
+    total, held = sum(on_device.values()), sum(on_host.values())
     if problem.route != "sweeps":
-        return total + on_host
-    return max(total, total - on_device["the vector of the inverse iteration"] + on_host)
+        return total + held
+    states = on_host["states"] + on_host["their data vectors"]
+    return held + max(total - states, total - on_device["the vector of the inverse iteration"])
 
 
 def require_room(problem: Problem, device: torch.device) -> None:
@@ -155,15 +173,21 @@ def require_room(problem: Problem, device: torch.device) -> None:
     ------
     MemoryEstimateError : states what is needed, what is free, and the way out.
     """
-    on_device, on_host = sum(device_parts(problem).values()), sum(host_parts(problem).values())
-    rows = in_figures(problem.rows)
-    ways = "keep fewer `vectors`"
-    if problem.route != "strands":
-        ways += ", choose a smaller data space" if problem.precision == "float32" else ", or precision='float32'"
+    rows, fewer = in_figures(problem.rows), replace(problem, vectors=1)
+    single = replace(problem, precision="float32")
+
+    def on_device_of(problem: Problem) -> int:
+        return bytes_on_cpu(problem) if device.type == "cpu" else sum(device_parts(problem).values())
+
+    on_device, on_host = on_device_of(problem), sum(host_parts(problem).values())
+    ways = "keep fewer `vectors`, or " if on_device_of(fewer) < on_device else ""
+    ways += "take precision='float32', or " if on_device_of(single) < on_device else ""
+    ways += "choose a smaller data space"
+    states = f"{problem.vectors} state{'s' if problem.vectors > 1 else ''}"
     if device.type == "cpu":
-        require_memory(bytes_on_cpu(problem), f"a search over {rows} rows with {problem.vectors} states", ways)
+        require_memory(on_device, f"a search over {rows} rows with {states}", ways)
         return
-    require_memory(on_host, f"{problem.vectors} states of {rows} rows", "keep fewer `vectors`")
+    require_memory(on_host, f"{states} of {rows} rows", "keep fewer `vectors`, or choose a smaller data space")
     free = free_on(device)
     if on_device > free:
         allowed = "are free" if memory_limit.get() is None else "may be taken (`--memory-limit`, or what is free)"
@@ -196,14 +220,17 @@ def _listed_bytes(problem: Problem) -> int:
     if problem.kind == kernels.PARTIAL:
         return 8 * problem.entries
     if problem.kind == kernels.MATRIX:
+        if is_dense(problem.entries, problem.d):
+            return problem.number * problem.d**2
         return (8 + problem.number) * problem.entries
     return 0
 
 
 def _step_bytes(problem: Problem) -> int:
-    # PyTorch writes by 64-bit indices; a matrix as triplets needs its products beside them
+    # PyTorch writes by 64-bit indices; a matrix is copied to the vector's dtype and where it is conjugated, and one as
+    # triplets has its products beside it
     if problem.kind in (kernels.PERMUTATION, kernels.PARTIAL):
         return _listed_bytes(problem) + 8 * problem.entries
     if problem.kind == kernels.MATRIX:
-        return _listed_bytes(problem) + 2 * problem.number * problem.entries
+        return 3 * _listed_bytes(problem)
     return 0

@@ -91,7 +91,7 @@ class DeviceHamiltonian:
 
     def stored(self, X: Tensor) -> Rows:
         """The data vectors of X in float64, whatever X is stored in."""
-        return lambda: (x.to(self.work) for x in X)
+        return lambda: (X[j].to(self.work) for j in range(len(X)))  # not `in X`, which makes all N tensors at once
 
     def bonds(self, rows: Rows) -> float:
         """‖BX‖², a sum of squares in float64: bonds, states that a partial permutation leaves out, and H_in."""

@@ -7,6 +7,7 @@ and pivots are float64 in either precision: next to an eigenvalue float32 would 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ from hamiltonians.solve import Request
 from hamiltonians.solvers.inverse import RELATIVE_ERROR
 from qunn.clock_engine.found import Found, checked, history_rows, to_host
 from qunn.clock_engine.levels import Level, floor_of, lowest_levels, relative_error
+from qunn.clock_engine.memory import clocks_at_once
 from qunn.clock_engine.operator import DeviceHamiltonian
-from qunn.clock_engine.pivots import StrandCounter
+from qunn.clock_engine.pivots import StrandCounter, trust
 
 _BESIDE = 2.0**-26  # of the energy, from it to the shift: about the root of ε, so that a few iterations are enough
+_FARTHER = 16  # times this are all other energies from the shift
 _ITERATIONS = 12
 _EPSILON = float(np.finfo(np.float64).eps)
 
@@ -39,10 +42,14 @@ def solve(H: DeviceHamiltonian, request: Request) -> Found:
     failure = None
     if counted != ground:
         failure = f"{counted} zero modes were counted, but B has {ground} null vectors"
+    counts = energies.copy()
     states, residuals, above = _states(counter, levels, energies, request)
     gap, gap_residual = above or (None, None)
-    message = f"negative pivots of H - μ counted over {H.H.dimension:,} rows; states by inverse iteration in float64"
     error = max(RELATIVE_ERROR, relative_error(H.T + 1))
+    for energy, count in zip([*energies, gap or 0.0], [*counts, levels[1].energy if gap else 0.0], strict=True):
+        if not abs(energy - count) <= error * count + floor:
+            failure = failure or f"a vector has the energy {energy:.12g}, but counted was {count:.12g}"
+    message = f"negative pivots of H - μ counted over {H.H.dimension:,} rows; states by inverse iteration in float64"
     return Found(energies, states, None, residuals, levels[0].count, gap, error, message, failure, gap_residual)
 
 
@@ -66,7 +73,7 @@ def _states(
                 assert H.initial is not None
                 rows = history_rows(H, H.initial, np.full(H.T + 1, 1 / np.sqrt(H.T + 1)))
             else:
-                _inverse_iteration(counter, X, pivots, level, own[:, :i], request.seed + i)
+                _inverse_iteration(counter, X, pivots, level, states[:, : len(residuals)], request.seed + i)
                 rows = H.stored(X)
             energy, residual = checked(H, rows)
             if number == 1 and i == 0:
@@ -81,13 +88,16 @@ def _states(
 def _inverse_iteration(
     counter: StrandCounter, X: Tensor, pivots: Tensor, level: Level, others: NDArray[Any], seed: int
 ) -> None:
-    """X becomes a unit eigenvector of the level, orthogonal to `others` (dimension, i), from a random one."""
+    """X becomes a unit eigenvector of the level, orthogonal to `others` (dimension, i), from a random one.
+
+    The others are all that were kept before, and not only those of this level: another may be next to it.
+    """
     H = counter.H
 
     def keep(clock: int, p: Tensor, t: Tensor) -> None:  # noqa: ARG001
         pivots[clock] = p[0]
 
-    counter.eliminate([level.energy * (1 + _BESIDE)], keep)
+    counter.eliminate([_beside(counter, level)], keep)
     secular = float(counter.secular(pivots[:1], pivots[:1] - 1)[0])
     numbers = torch.view_as_real(X) if X.is_complex() else X
     numbers.uniform_(-0.5, 0.5, generator=torch.Generator(H.device).manual_seed(seed))
@@ -101,6 +111,17 @@ def _inverse_iteration(
         if residual <= enough or residual > previous / 2:
             return
         previous = residual
+
+
+def _beside(counter: StrandCounter, level: Level) -> float:
+    """A shift next to a level, so close that by the counts all other energies are much farther."""
+    offset = _BESIDE
+    while offset > trust(counter.clock_states):
+        ends = [level.energy * (1 + side * _FARTHER * offset) for side in (-1, 1)]
+        if counter.count(ends) == [level.below, level.below + level.count]:
+            break
+        offset /= _FARTHER
+    return level.energy * (1 + offset)
 
 
 def solve_shifted(H: DeviceHamiltonian, X: Tensor, pivots: Tensor, secular: float) -> None:
@@ -122,8 +143,19 @@ def _remove(H: DeviceHamiltonian, X: Tensor, others: NDArray[Any]) -> None:
     """X less its parts along vectors on the host, one at a time, twice against cancellation."""
     for _ in range(2):
         for psi in others.T:
-            there = torch.from_numpy(np.ascontiguousarray(psi)).to(H.device).reshape(H.d, H.T + 1).T
-            X -= there * torch.vdot(there.reshape(-1), X.reshape(-1))
+            overlap = torch.zeros((), dtype=H.work, device=H.device)
+            for there, here in _blocks(H, psi, X):
+                overlap += (there.conj() * here).sum()
+            for there, here in _blocks(H, psi, X):
+                here -= there * overlap
+
+
+def _blocks(H: DeviceHamiltonian, psi: NDArray[Any], X: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Some clock states at a time of a vector on the host, brought to the device, and views of the same ones of X."""
+    source, most = psi.reshape(H.d, H.T + 1), clocks_at_once(H.d)
+    for first in range(0, H.T + 1, most):
+        some = np.ascontiguousarray(source[:, first : first + most].T)
+        yield torch.from_numpy(some).to(H.device), X[first : first + most]
 
 
 __all__ = ["solve", "solve_shifted"]

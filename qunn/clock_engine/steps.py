@@ -8,6 +8,7 @@ dense where an eighth of their elements is filled, and triplets else.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any, final
 
@@ -18,9 +19,9 @@ from torch import Tensor
 
 from hamiltonians import kernels
 from hamiltonians.steps import Steps
+from qunn.clock_engine.memory import is_dense
 
 _FEW = 6  # elements of a gate up to which its quarters are combined one by one
-_DENSE = 8  # matrices with more than one element in so many are multiplied as dense ones
 
 
 class TensorSteps(ABC):
@@ -174,7 +175,7 @@ class GateTensorSteps(TensorSteps):
         super().__init__(d, len(strides), device)
         self._strides: list[list[int]] = strides.tolist()
         gates = coefficients.reshape(-1, 4, 4)
-        self._matrices = torch.from_numpy(gates).to(device)
+        self._matrices = _shared(gates).to(device)
         #: rows of a gate with few elements, to be taken one by one, or None
         self._few = [gate.tolist() if np.count_nonzero(gate) <= _FEW else None for gate in gates]
 
@@ -272,8 +273,15 @@ def _scatter(out: Tensor, index: Tensor, x: Tensor) -> None:
 
 def _tensors(arrays: list[NDArray[np.int32]], device: torch.device, resident: bool) -> list[Tensor]:
     """The arrays as tensors: on a CPU the same memory, on a card there or, unless resident, still here."""
-    tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in arrays]
+    tensors = [_shared(np.ascontiguousarray(a)) for a in arrays]
     return [t.to(device) for t in tensors] if resident else tensors
+
+
+def _shared(array: NDArray[Any]) -> Tensor:
+    """A tensor on the memory of an array that nobody writes to, and that may forbid it, as a mapped file does."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+        return torch.from_numpy(array)
 
 
 @final
@@ -286,7 +294,7 @@ class MatrixTensorSteps(TensorSteps):
         self._parts: list[tuple[Tensor, ...]] = []
         for j in range(steps.T):
             U = steps.matrix(j)
-            if _DENSE * U.nnz >= steps.d**2:
+            if is_dense(U.nnz, steps.d):
                 parts: tuple[Tensor, ...] = (torch.from_numpy(U.toarray()),)
             else:
                 coo = U.tocoo()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,20 @@ from hamiltonians.contractions import GateSteps
 from hamiltonians.memory import memory_limit
 from hamiltonians.result import GroundState
 from hamiltonians.steps import CellSteps, HistorySteps
-from qunn.clock_engine import frame, sweeps
-from qunn.clock_engine.memory import KINDS, Problem, bytes_on_cpu, device_parts, host_parts
+from qunn.clock_engine import frame, memory, pinned, search, sweeps
+from qunn.clock_engine.found import Found
+from qunn.clock_engine.memory import (
+    KINDS,
+    Problem,
+    bytes_on_cpu,
+    device_parts,
+    host_parts,
+    require_room,
+    resident_steps,
+)
+from qunn.clock_engine.operator import DeviceHamiltonian
 from qunn.clock_engine.plan import Fit, plan
+from qunn.clock_engine.steps import MatrixTensorSteps
 from qunn.clock_engine.sweeps import energy_rounding, residual_rounding
 from tests.systems.machines import BY_NAME, Case, example_machines
 from tests.systems.step_lists import SYSTEMS, System, degeneracy, gap, unit, unitary
@@ -276,8 +289,8 @@ def test_memory_is_refused_first(limit: Any) -> None:
     with pytest.raises(MemoryEstimateError) as error:
         on_torch(H, 2)
     assert "a search over 18,361 rows with 2 states: " in str(error.value)
-    assert "may be taken (`--memory-limit`, or what is free); keep fewer `vectors`, or precision='float32'" in str(
-        error.value
+    assert str(error.value).endswith(
+        "may be taken (`--memory-limit`, or what is free); keep fewer `vectors`, or choose a smaller data space"
     )
     assert "\n" not in str(error.value)
 
@@ -418,3 +431,168 @@ def test_the_search_is_reproducible(device: str) -> None:
     np.testing.assert_array_equal(runs[0].states, runs[1].states)
     assert abs(runs[0].states - runs[2].states).max() > 1e-3
     assert runs[0].gap == runs[1].gap == runs[2].gap
+
+
+# ------------------------------------------------------------------------------------ H_in on nearly a basis state
+
+
+@pytest.mark.parametrize("part", [1e-3, 1e-4, 1e-5, 1e-7])
+def test_states_of_nearly_equal_energies(part: float, device: str) -> None:
+    """A small part of x moves an energy by its square, to beside the level that it was in."""
+    images = np.tile(np.arange(6, dtype=np.int32), (6, 1))
+    images[3, 3:] = -1
+    x = np.array([1, part, 0, 0, 0.7 * part, 0])
+    H = ClockHamiltonian.from_steps(images, x / np.linalg.norm(x))
+    result = on_torch(H, 9, device)
+    assert result.converged, result.message
+    np.testing.assert_allclose(result.states.T @ result.states, np.eye(9), rtol=0, atol=ORTHONORMAL)
+    spectrum = np.linalg.eigvalsh(H.to_sparse().toarray())
+    np.testing.assert_allclose(result.energies, spectrum[:9], rtol=0, atol=ENERGY * spectrum[-1])
+
+
+def test_a_vector_that_strays_to_another_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inverse iteration beside the wrong energy leads to a true eigenvector, with a residual of nothing."""
+    monkeypatch.setattr(pinned, "_beside", lambda *_: 1.9)
+    H = ClockHamiltonian.from_steps([[1, 2, -1], [2, 0, 1]], [0.6, 0.8, 0])
+    result = on_torch(H, 1)
+    assert not result.converged
+    assert "a vector has the energy" in result.message
+
+
+# ------------------------------------------------------------------------------------ what is no convergence
+
+
+def test_one_residual_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Found(np.zeros(2), np.eye(6)[:, :2], None, [0.0, np.nan], 2, 0.5, 1e-9, "found")
+    monkeypatch.setattr(frame, "solve", lambda *_: found)
+    assert not on_torch(_permutations(3, 1), 2).converged
+
+
+# ------------------------------------------------------------------------------------ what is taken as it is
+
+
+def test_devices_as_torch_names_them() -> None:
+    assert on_torch(_permutations(3, 4), device=torch.device("cpu")).converged  # type: ignore[arg-type]
+
+
+def test_images_that_nobody_may_write_to() -> None:
+    """A file that is mapped, say; PyTorch would warn, and pytest makes an error of that."""
+    images = np.array([[1, 2, 0]] * 4, np.int32)
+    images.flags.writeable = False
+    assert on_torch(ClockHamiltonian.from_steps(images)).converged
+
+
+def test_a_check_makes_one_data_vector_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million views of a vector of a million clock states would take more than the vector."""
+    there = DeviceHamiltonian.of(_permutations(3, 4), torch.device("cpu"))
+    monkeypatch.setattr(torch.Tensor, "unbind", None)
+    assert there.norm(there.stored(torch.ones(5, 3, dtype=torch.float64))) == pytest.approx(np.sqrt(15))
+
+
+# ------------------------------------------------------------------------------------ memory
+
+
+def test_a_card_that_was_full_is_looked_at_when_it_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the search held must not be told as taken by others."""
+    held: list[weakref.ref[torch.Tensor]] = []
+    alive: list[bool] = []
+
+    def full(*_: Any) -> Any:
+        vector = torch.zeros(3)
+        held.append(weakref.ref(vector))
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(frame, "solve", full)
+    monkeypatch.setattr(search, "require_room", lambda *_: alive.append(bool(held) and held[0]() is not None))
+    with pytest.raises(MemoryEstimateError):
+        on_torch(_permutations(17, 30))
+    assert alive == [False, False]
+
+
+def _gates_problem(**changes: Any) -> Problem:
+    return replace(Problem.of(_gates(6, 25, pinned=True), "float64", 1), **changes)
+
+
+@pytest.mark.parametrize(
+    ("problem", "device", "advice"),
+    [
+        ({}, "cpu", "; choose a smaller data space"),
+        ({"vectors": 3}, "cpu", "; keep fewer `vectors`, or choose a smaller data space"),
+        ({"vectors": 3}, "cuda", "; take precision='float32', or choose a smaller data space"),
+        ({"precision": "float32"}, "cuda", "; choose a smaller data space"),
+        ({"route": "pinned"}, "cuda", "; choose a smaller data space"),
+    ],
+)
+def test_what_is_advised_helps(
+    problem: dict[str, Any], device: str, advice: str, monkeypatch: pytest.MonkeyPatch, limit: Any
+) -> None:
+    """On a CPU the states are as large as the vector that float32 would halve; a card holds none of them."""
+    if device == "cuda":
+        monkeypatch.setattr(memory, "free_on", lambda _: 1000)
+    else:
+        limit(1000)
+    with pytest.raises(MemoryEstimateError) as error:
+        require_room(_gates_problem(**problem), torch.device(device))
+    assert str(error.value).endswith(advice)
+
+
+def test_dense_matrices_are_counted_as_dense_ones() -> None:
+    """Of an eighth of the elements on: a copy of each step, on the device and, where it is the same memory, here."""
+    H = ClockHamiltonian.from_steps([np.eye(8)] * 5)
+    problem = Problem.of(H, "float64", 1)
+    there = DeviceHamiltonian.of(H, torch.device("cpu"))
+    assert isinstance(there.steps, MatrixTensorSteps)
+    held = sum(part.nbytes for parts in there.steps._parts for part in parts)
+    assert resident_steps(problem) == host_parts(problem)["copies of the steps"] == held == 5 * 8 * 8 * 8
+
+
+# ------------------------------------------------------------------------------------ a plan and what is refused
+
+
+@pytest.mark.parametrize(
+    ("H", "precision", "message"),
+    [
+        (lambda: _tape(100), "float64", "`dimension` must be below 2^63"),
+        (lambda: ClockHamiltonian.from_steps([0.5 * np.eye(4)] * 3), "float64", "`engine` must be numpy here"),
+        (lambda: _idle(400_000), "float32", "`precision` must be float64 for more than 372,"),
+    ],
+)
+def test_a_plan_refuses_what_the_search_refuses(H: Any, precision: Any, message: str) -> None:
+    given = H()
+    for ask in (lambda: on_torch(given, 1, precision=precision), lambda: plan(10**12, precision, H=given)):
+        with pytest.raises(InputError) as error:
+            ask()
+        assert message in str(error.value)
+
+
+def _idle(T: int) -> ClockHamiltonian:
+    return ClockHamiltonian(GateSteps(np.tile(np.eye(4).reshape(-1), (T, 1)), np.tile([2, 1], (T, 1)), 2))
+
+
+def _tape(cells: int) -> ClockHamiltonian:
+    zero = np.zeros(3, np.uint8)
+    return ClockHamiltonian(CellSteps(np.arange(3), zero, zero + 1, 2, cells))
+
+
+def test_a_plan_for_no_device() -> None:
+    with pytest.raises(InputError, match="`device` must be cpu, cuda or a card's number such as cuda:1, but is 'tpu'"):
+        plan(10**10, device="tpu")
+
+
+def test_a_plan_promises_nothing_that_cannot_be_asked_for() -> None:
+    """Images are numbers of 32 bits, gates are on 2 to 40 qubits, and float32 has too few digits for long clocks."""
+    largest = {fit.steps: fit.d for fit in plan(10**16, clock_states=2).largest}
+    assert largest["permutations"] == largest["partial permutations"] == largest["matrices"] == 2**31 - 1
+    assert largest["gates"] == 2**40
+    assert all(fit.d >= 4 for fit in plan(12_000, clock_states=3).largest if fit.steps == "gates")
+    long = {fit.steps for fit in plan(10**12, "float32", clock_states=400_000).largest}
+    assert long == {"configurations", "tape cells", "partial permutations"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_few_numbers_in_float32(seed: int, device: str) -> None:
+    """Their rounding hides that the energy still falls: what ends the iteration is the residual that has to pass."""
+    rng = np.random.default_rng(seed)
+    H = ClockHamiltonian.from_steps(np.stack([rng.permutation(8) for _ in range(2)]).astype(np.int32))
+    result = on_torch(H, 2, device, precision="float32", seed=seed)
+    assert result.converged, result.message
