@@ -147,6 +147,9 @@ def _polished(m: int, last: int, low: NDArray[np.float64], high: NDArray[np.floa
     return energies
 
 
+_TINY = 1e-300  # in place of a pivot that is exactly 0
+
+
 def _count(m: int, last: int, shifts: NDArray[np.float64]) -> NDArray[np.int64]:
     """Negative pivots of L D L† - shift: with D = 1, …, 1, last and L = -1 the qd transform is s ← s/(1+s) - shift."""
     counts = np.empty(len(shifts), np.int64)
@@ -175,6 +178,7 @@ def _count_group(m, last, shifts, group, counts):  # type: ignore[no-untyped-def
     for _ in range(m - 1):
         for q in range(_WIDTH):
             pivot = 1.0 + s[q]
+            pivot = _TINY if pivot == 0 else pivot  # 0 would make the second one after it no number
             negative[q] += pivot < 0
             s[q] = s[q] / pivot - shift[q]
     for q in range(min(_WIDTH, len(shifts) - group * _WIDTH)):

@@ -136,3 +136,10 @@ def test_closed_form_is_never_what_is_computed(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(paths, "closed_form", lambda *_: pytest.fail("a formula was used"))
     monkeypatch.setattr(np, "cos", lambda *_: pytest.fail("a formula was used"))
     assert eigenvalues(PathKind(7, False, False), 2)[1] == pytest.approx(0.19806226419516)
+
+
+def test_a_pivot_that_is_exactly_zero() -> None:
+    """At μ = 1 the pivots of a free path run 0, ∞, 1: the count is of what lies below."""
+    for m in range(2, 40):
+        eigenvalues = 4 * np.sin(np.pi * np.arange(m) / (2 * m)) ** 2
+        assert count_below(PathKind(m, False, False), 1.0) == np.count_nonzero(eigenvalues < 1 - 1e-9)
