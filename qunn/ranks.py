@@ -90,14 +90,14 @@ def start(ranks: int, module: str, arguments: Sequence[str]) -> int:
     mpirun = shutil.which("mpirun")
     if mpirun is None:
         raise InputError("`--ranks` needs mpirun, which is not installed: apt install openmpi-bin", "ranks")
-    environment = dict(os.environ)
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     if sys.stdout.isatty():  # ranks write to a terminal of mpirun's own, which has no width
         environment["COLUMNS"] = str(shutil.get_terminal_size().columns)
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # who is root here, in a container say, has decided that already
         environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     _check_starts(mpirun, ranks, environment)
     call = [mpirun, *_quiet(mpirun), "-n", str(ranks), sys.executable, "-m", module, *arguments]
-    return _ended(call, environment)
+    return _ended(call, environment, None if "-" in arguments else subprocess.DEVNULL)
 
 
 def _quiet(mpirun: str) -> list[str]:
@@ -127,7 +127,7 @@ def _said(call: Sequence[str], environment: Mapping[str, str]) -> subprocess.Com
     return subprocess.run(call, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
-def _ended(call: Sequence[str], environment: Mapping[str, str]) -> int:
+def _ended(call: Sequence[str], environment: Mapping[str, str], stdin: int | None) -> int:
     import psutil
 
     got: list[int] = []
@@ -144,12 +144,13 @@ def _ended(call: Sequence[str], environment: Mapping[str, str]) -> int:
     before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         # a session of its own: the terminal's Ctrl-C comes here, and is handed on once
-        running = subprocess.Popen(call, env=environment, start_new_session=True)
+        running = subprocess.Popen(call, env=environment, stdin=stdin, start_new_session=True)
         if got:  # before there was a process to hand it to
             running.terminate()
         status = running.wait()
         for left in psutil.wait_procs(started, timeout=_TO_END)[1]:
-            left.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.kill()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -160,7 +161,12 @@ def _ended(call: Sequence[str], environment: Mapping[str, str]) -> int:
     if status > 128 or status < 0:
         ended_by = abs(status) % 128
         name = signal.Signals(ended_by).name if ended_by in set(signal.Signals) else f"signal {ended_by}"
-        print(f"error: a rank was ended by {name}, and the others with it; a checkpoint remains", file=sys.stderr)
+        ended = (
+            f"mpirun was ended by {name}, and the ranks"
+            if status < 0
+            else f"a rank was ended by {name}, and the others"
+        )
+        print(f"error: {ended} with it; what a checkpoint had saved remains", file=sys.stderr)
         return 1
     return status
 

@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -60,8 +60,8 @@ def fingerprint(H: ClockHamiltonian, k: int, solver: str, build: str) -> Problem
     steps = H.steps.data()
     initial = "none" if H.initial is None else _digest(H.initial)
     return {
-        "d": H.d,
-        "T": H.T,
+        "d": int(H.d),
+        "T": int(H.T),
         "steps": f"{type(H.steps).__name__} {_digest(*steps[1:])}",
         "initial": initial,
         "dtype": f"{H.dtype.name} in a {build} build",
@@ -99,7 +99,7 @@ class Checkpoint:
     def __init__(self, file: str | os.PathLike[str], frame: Frame, problem: Problem) -> None:
         self._file, self._frame, self._problem = Path(file), frame, problem
         self._comm = frame.libraries.comm
-        self._slots = [self._file.with_name(f"{self._file.name}.vectors{i}") for i in range(2)]
+        self._slots = _slots(self._file)
         self._slot, self._last, self._cost = 0, -np.inf, 0.0
 
     @staticmethod
@@ -109,6 +109,9 @@ class Checkpoint:
         def check() -> None:
             try:
                 check_target(file)
+                vectors = _slots(Path(file))
+                for name in (*vectors, *map(_info, vectors)):
+                    check_target(name)
             except InputError as error:
                 raise InputError(str(error).replace("`file`", "`checkpoint`"), "checkpoint") from error
 
@@ -152,12 +155,12 @@ class Checkpoint:
         """
         begin = time.monotonic()
         slot = 1 - self._slot
-        at_rank_0(self._comm, lambda: self._make_room(slot, found + ritz))
+        at_rank_0(self._comm, self._writing(lambda: self._make_room(slot, found + ritz)))
         viewer = self._viewer(slot, "w")
         for vector in vectors:
             vector.view(viewer)
         viewer.destroy()
-        at_rank_0(self._comm, lambda: self._put_in_place(slot, found, ritz, searched, restarts))
+        at_rank_0(self._comm, self._writing(lambda: self._put_in_place(slot, found, ritz, searched, restarts)))
         self._slot, self._last = slot, time.monotonic()
         self._cost = self._last - begin
 
@@ -166,6 +169,15 @@ class Checkpoint:
     def _viewer(self, slot: int, mode: str) -> Any:
         PETSc = self._frame.libraries.PETSc
         return PETSc.Viewer().createBinary(str(self._slots[slot]), mode, comm=PETSc.COMM_WORLD)
+
+    def _writing(self, action: Callable[[], None]) -> Callable[[], None]:
+        def written() -> None:
+            try:
+                action()
+            except OSError as error:
+                raise self._must("be one that can be written", str(error.strerror)) from error
+
+        return written
 
     def _make_room(self, slot: int, vectors: int) -> None:
         # a write that fails half-way would fail on rank 0 alone, inside PETSc, with the other ranks waiting for it
@@ -180,7 +192,7 @@ class Checkpoint:
 
     def _put_in_place(self, slot: int, found: int, ritz: int, searched: int, restarts: int) -> None:
         name = self._slots[slot]
-        name.with_name(f"{name.name}.info").unlink(missing_ok=True)  # PETSc writes it and nobody needs it
+        _info(name).unlink(missing_ok=True)
         with open(name, "rb") as file:
             os.fsync(file.fileno())
         document = {
@@ -243,6 +255,16 @@ class Checkpoint:
 
     def _must(self, rule: str, found: str) -> InputError:
         return InputError(f"{self._file}: `checkpoint` must {rule}, but {found}", "checkpoint")
+
+
+def _slots(file: Path) -> list[Path]:
+    """The two files of vectors beside a checkpoint."""
+    return [file.with_name(f"{file.name}.vectors{i}") for i in range(2)]
+
+
+def _info(vectors: Path) -> Path:
+    """What PETSc writes beside its file, and nobody needs."""
+    return vectors.with_name(f"{vectors.name}.info")
 
 
 def _differing(there: Problem, here: Problem) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, final
 import numpy as np
 
 from hamiltonians.progress import Progress
+from hamiltonians.slepc.agreement import at_rank_0
 from hamiltonians.slepc.checkpoint import Checkpoint
 from hamiltonians.slepc.frame import Frame
 from hamiltonians.slepc.layout import Vec
@@ -209,7 +210,7 @@ class Search:
         self.restarts += 1
         found = len(self.found)
         if self.frame.libraries.comm.rank == 0:
-            self.progress(f"restart, {found + converged} eigenpairs converged", its, None)
+            self.progress(f"{found + converged} eigenpairs converged, restart", its, None)
         if self.checkpoint is None or int(eps.getConvergedReason()) != 0 or not self.checkpoint.due():
             return  # at the end only what has converged is turned into eigenvectors; `lowest` saves that
         # SLEPc keeps so many beside the converged ones, and has just turned them into Ritz vectors
@@ -226,10 +227,10 @@ class Search:
 
     def _of_few_rows(self, count: int) -> list[Pair]:
         """By LAPACK on rank 0, in place of a Krylov space that would hold all of the vectors."""
-        H, comm, first = self.frame.H, self.frame.libraries.comm, self.frame.degeneracy
-        vectors = np.linalg.eigh(H.to_sparse().toarray())[1][:, first : first + count] if comm.rank == 0 else None
+        H, wanted = self.frame.H, slice(self.frame.degeneracy, self.frame.degeneracy + count)
+        vectors = at_rank_0(self.frame.libraries.comm, lambda: np.linalg.eigh(H.to_sparse().toarray())[1][:, wanted])
         pairs = []
-        for column in comm.bcast(vectors).T:
+        for column in vectors.T:
             x = self.frame.vector()
             x.setArray(column[slice(*x.getOwnershipRange())])
             pairs.append(self._pair(x))

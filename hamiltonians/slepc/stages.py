@@ -59,7 +59,8 @@ class Stages(Frame):
     def bytes_per_rank(H: ClockHamiltonian, size: int) -> int:
         """A vector in clock-major order, a second one for pivots of what is not unitary, and the steps' entries."""
         vectors = 1 if H.steps.unitary else 2
-        entry = H.dtype.itemsize + 12  # a value and an index, and what PETSc keeps a row
+        # a value, an index and what PETSc keeps a row; on several ranks what comes from others too: measured
+        entry = H.dtype.itemsize + (16 if size == 1 else 36)
         return -(-H.d // size) * H.clock_states * H.dtype.itemsize * vectors + entry * -(-H.steps.nnz // size)
 
     # ---------------------------------------------------------------- construction

@@ -73,12 +73,17 @@ class Strands(Frame):
         item = 2 * (H.dtype.itemsize - 8)  # complex numbers, in the array and while they are sent
         return visited * (_BYTES_PER_VISIT + item) + _bytes_of_tables(H, strands)
 
+    @property
+    def visits(self) -> int:
+        """Rows of other ranks through which this rank's strands go."""
+        return int(self._walks.visits[-1])
+
     # ---------------------------------------------------------------- construction
 
     def _visits(self) -> tuple[Vec, Any]:
         """The array of visited rows, and the scatter that fetches them; None where no strand leaves its rank."""
         PETSc, layout = self.libraries.PETSc, self.layout
-        visits = int(self._walks.visits[-1])
+        visits = self.visits
         needed = (_BYTES_PER_VISIT + 2 * (layout.dtype.itemsize - 8)) * visits
         way_out = "use fewer ranks, so that strands stay on them, or more machines"
         require_on_ranks(self.libraries, needed, "rows of other ranks that strands visit", way_out)
@@ -210,12 +215,13 @@ class Strands(Frame):
 
     def _first_zero_modes(self, count: int) -> list[int]:
         """Where strands with a zero mode start: a machine's inputs first, then the others in order."""
-        inputs = [] if self.H.readout is None else list(dict.fromkeys(self.H.readout.starts.values()))
+        inputs = {} if self.H.readout is None else dict.fromkeys(self.H.readout.starts.values())
         own = np.sort(self._walks.starts[self._zero_modes])
-        mine = [start for start in inputs if start in own], own[: count + len(inputs)].tolist()
+        mine = own[np.isin(own, list(inputs))].tolist(), own[: count + len(inputs)].tolist()
         gathered = self.libraries.comm.allgather(mine)
-        first = sorted((start for starts, _ in gathered for start in starts), key=inputs.index)
-        others = sorted(start for _, lowest in gathered for start in lowest if start not in first)
+        whole = {start for starts, _ in gathered for start in starts}
+        first = [start for start in inputs if start in whole]
+        others = sorted(start for _, lowest in gathered for start in lowest if start not in whole)
         return (first + others)[:count]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -103,10 +104,35 @@ def test_no_mpirun(monkeypatch, tmp_path):
         ranks.start(2, "qunn.ground_state", [])
 
 
+@pytest.mark.parametrize(("file", "taken"), [("machine.json", ""), ("-", "the rest of a list")])
+def test_the_standard_input_is_left_alone_where_it_is_not_read(mpirun, tmp_path, file, taken):
+    """mpirun would take all of it, and `while read … done < list` ended after its first line."""
+    mpirun(job=f"cat > {tmp_path}/taken")
+    call = "import sys; from qunn import ranks; sys.exit(ranks.start(2, 'qunn.ground_state', sys.argv[1:]))"
+    subprocess.run([sys.executable, "-c", call, file], input="the rest of a list", text=True, check=True, timeout=60)
+    assert (tmp_path / "taken").read_text() == taken
+
+
+def test_columns_are_those_of_a_terminal(mpirun, monkeypatch, tmp_path):
+    """Else a page that goes into a file would have the colours of the terminal that mpirun makes."""
+    monkeypatch.setenv("COLUMNS", "72")
+    mpirun(job=f'echo "${{COLUMNS-none}}" > {tmp_path}/columns')
+    assert ranks.start(2, "qunn.ground_state", []) == 0
+    assert (tmp_path / "columns").read_text() == "none\n"
+
+
 def test_a_killed_rank_is_named(mpirun, capsys):
     mpirun(job="exit 137")
     assert ranks.start(2, "qunn.ground_state", []) == 1
-    assert "a rank was ended by SIGKILL" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told == "error: a rank was ended by SIGKILL, and the others with it; what a checkpoint had saved remains\n"
+
+
+def test_a_killed_mpirun_is_no_rank(mpirun, capsys):
+    """Open MPI's crashes where nobody reads its output."""
+    mpirun(job="kill -SEGV $$")
+    assert ranks.start(2, "qunn.ground_state", []) == 1
+    assert capsys.readouterr().err.startswith("error: mpirun was ended by SIGSEGV, and the ranks with it")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, None), (signal.SIGTERM, 128 + signal.SIGTERM)])

@@ -180,6 +180,25 @@ def test_no_copy_is_missed(libraries: Libraries, solver: str, system: System, k:
     assert_low_end(found(libraries, system.H, k, solver), system, k)
 
 
+def test_what_rounding_sets_apart_is_one_level(libraries: Libraries) -> None:
+    """Twelve copies that lose 2e-11 of their norm: ‖ψ‖² - ‖Uψ‖² knows that to 1e-5 only."""
+    H = ClockHamiltonian.from_steps([(1 - 1e-11) * U for U in COPIES[0].steps.dense])
+    low = found(libraries, H, 1, "sweep")
+    assert low.converged, low.message
+    assert low.degeneracy == 12
+    assert low.gap == pytest.approx(gap(COPIES[0].spectrum), rel=1e-9)
+
+
+def test_energies_far_above_a_small_gap(libraries: Libraries) -> None:
+    """A gap of 1e-8: a millionth of it is less than the residuals that energies of 0.1 need."""
+    steps = list(COPIES[0].steps.dense)
+    steps[4] = steps[4] @ np.diag([1 - 1e-6, 1 - 2e-6] + [0.5] * 10)
+    system = System(StepList("two levels and others", steps, steps), None, "free")
+    low = found(libraries, system.H, 8, "sweep")
+    assert low.converged, low.message
+    np.testing.assert_allclose(low.energies, system.spectrum[:8], rtol=1e-9, atol=ROUNDING)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_seeds_change_nothing_but_the_basis(libraries: Libraries, seed: int) -> None:
     assert_low_end(found(libraries, COPIES[0].H, 15, "sweep", seed=seed), COPIES[0], 15)
@@ -326,7 +345,7 @@ def test_the_message_says_what_was_done(libraries: Libraries) -> None:
         assert words in swept.message
     assert swept.solver == "sweep, slepc"
     if libraries.comm.rank == 0:
-        assert all(what.startswith("restart, ") and what.endswith(" converged") for what, _, _ in heard)
+        assert all(re.fullmatch(r"\d+ eigenpairs converged, restart", what) for what, _, _ in heard)
         assert [done for _, done, _ in heard][:2] == [1, 2]
     else:
         assert not heard
@@ -376,18 +395,20 @@ def test_factors_that_do_not_fit_are_told_by_all(libraries: Libraries, monkeypat
         ground_state(H, 1, "shift-invert", "slepc")
 
 
-@pytest.mark.parametrize("differing", ["steps", "initial", "k", "d"])
-def test_all_ranks_must_have_one_problem(libraries: Libraries, differing: str) -> None:
+@pytest.mark.parametrize("differing", ["steps", "initial", "k", "d", "vectors", "checkpoint"])
+def test_all_ranks_must_have_one_problem(libraries: Libraries, file: Path, differing: str) -> None:
     last = libraries.comm.size > 1 and libraries.comm.rank == libraries.comm.size - 1
     d = 9 if last and differing == "d" else 8
     images = np.array([np.roll(np.arange(d), 1 + (last and differing == "steps"))] * 9)
     initial = np.eye(d)[1 if last and differing == "initial" else 0]
-    H, k = ClockHamiltonian.from_steps(images, initial), 2 if last and differing == "k" else 1
+    H, k = ClockHamiltonian.from_steps(images, initial), 3 if last and differing == "k" else 2
+    options: dict[str, Any] = {"vectors": 1 if last and differing == "vectors" else 2}
+    options["checkpoint"] = None if last and differing == "checkpoint" else file
     if libraries.comm.size == 1:
-        assert ground_state(H, k, "sweep", "slepc").converged
+        assert ground_state(H, k, "sweep", "slepc", **options).converged
         return
     with pytest.raises(InputError, match=f"`{differing}` must be the same on all ranks"):
-        ground_state(H, k, "sweep", "slepc")
+        ground_state(H, k, "sweep", "slepc", **options)
 
 
 # ------------------------------------------------------------------------------------ checkpoints
@@ -553,6 +574,24 @@ def test_another_problems_checkpoint_is_refused(libraries: Libraries, file: Path
     assert file.read_bytes() == before
 
 
+def test_numpys_integers_are_integers(libraries: Libraries, file: Path) -> None:
+    """A checkpoint is JSON, which rank 0 would fail to write while the others wait."""
+    low = ground_state(PROBLEM.H, np.int64(2), "sweep", "slepc", vectors=np.int64(1), checkpoint=file)
+    assert low.converged
+
+
+@pytest.mark.parametrize("taken", ["vectors0", "vectors1"])
+def test_a_folder_in_the_place_of_the_vectors_is_told_first(libraries: Libraries, file: Path, taken: str) -> None:
+    _on_rank_0(libraries, lambda: file.with_name(f"{file.name}.{taken}").mkdir())
+    with pytest.raises(InputError, match=f"{taken}: `checkpoint` must be the name of a file, but is a folder"):
+        ground_state(PROBLEM.H, 2, "sweep", "slepc", checkpoint=file)
+
+
+def test_a_name_that_leaves_no_room_for_its_vectors_is_told_first(libraries: Libraries, file: Path) -> None:
+    with pytest.raises(InputError, match="`checkpoint` must be one that can be written, but File name too long"):
+        ground_state(PROBLEM.H, 2, "sweep", "slepc", checkpoint=file.with_name("x" * 245))
+
+
 def test_a_folder_that_is_not_there_is_told_first(libraries: Libraries, file: Path) -> None:
     with pytest.raises(InputError, match="`checkpoint` must be one that can be written"):
         ground_state(PROBLEM.H, 2, "sweep", "slepc", checkpoint=file.parent / "missing" / "low.json")
@@ -561,6 +600,17 @@ def test_a_folder_that_is_not_there_is_told_first(libraries: Libraries, file: Pa
 def test_a_full_disk_is_told(libraries: Libraries, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(InputError, match="of room, but 1000 bytes are free"):
+        ground_state(PROBLEM.H, 2, "sweep", "slepc", checkpoint=file)
+
+
+def test_a_folder_that_is_gone_is_told_by_all(
+    libraries: Libraries, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: Any) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", gone)
+    with pytest.raises(InputError, match="`checkpoint` must be one that can be written, but No such file"):
         ground_state(PROBLEM.H, 2, "sweep", "slepc", checkpoint=file)
 
 
