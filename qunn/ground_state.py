@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -154,6 +156,11 @@ def _check_flags(given: dict[str, Any]) -> None:
         if given[name] not in (None, False) and given["engine"] != engine:
             flag = "--plan" if name == "plan_only" else f"--{name}"
             raise InputError(f"`{flag}` must be left out: it belongs to `--engine {engine}`", flag)
+    if given["plan_only"]:
+        for name in ("load_file", "save_file", "plot_file"):
+            if given[name] is not None:
+                flag = "--" + name.removesuffix("_file")
+                raise must_be(flag, "left out beside `--plan`, which solves nothing", given[name])
     if ranks.place()[1] > 1 and given["engine"] != "slepc":
         told = f"slepc on {ranks.place()[1]} MPI ranks: another engine would do the same work on each"
         raise must_be("--engine", told, given["engine"])
@@ -169,6 +176,10 @@ def _check_flags(given: dict[str, Any]) -> None:
         raise must_be("--plot", f"a name that ends in {', '.join(PICTURES)}", plot_file)
     if save_file is not None and not save_file.endswith(".npz"):
         raise must_be("--save", "a name that ends in .npz", save_file)
+    written = {"--plot": plot_file, "--save": save_file, "--checkpoint": checkpoint}
+    for (one, file), (other, same) in combinations(written.items(), 2):
+        if None not in (file, same) and os.path.realpath(file) == os.path.realpath(same):
+            raise InputError(f"`{other}` must name another file than `{one}`, but is {same!r} too", other)
     if ranks.place()[0] == 0 and (plot_file, save_file, checkpoint) != (None, None, None):
         from hamiltonians.files import check_target
 
@@ -190,10 +201,12 @@ def _without_ranks(arguments: list[str]) -> list[str]:
 def _solved(given: dict[str, Any], progress: LateProgress) -> tuple[Problem, GroundState, SparseState | None]:
     machine = _read(given["file"], given["file_format"])
     problem = _build(machine, _options(given), progress)
-    # the report needs one state; more are kept only where they are small
-    few = problem.H.dimension * given["k"] <= 10**6
-    vectors = min(given["k"], problem.H.dimension) if few else 1
-    return problem, _ground_state(problem.H, given["k"], given, vectors, progress), None
+    return problem, _ground_state(problem.H, given["k"], given, _states(problem.H, given["k"]), progress), None
+
+
+def _states(H: ClockHamiltonian, k: int) -> int:
+    """How many are kept: the report needs one; more only where they are small."""
+    return min(k, H.dimension) if H.dimension * k <= 10**6 else 1
 
 
 def _ground_state(
@@ -286,14 +299,17 @@ def _plan(given: dict[str, Any]) -> int:
     """What a device holds, from the formulas that guard the allocation; nothing is solved."""
     with _installed("torch"):
         from qunn.clock_engine.plan import plan
+        from qunn.clock_engine.search import card_number
 
-    device = given["device"] or "cpu"
+    device = "cpu" if given["device"] is None else given["device"]
+    card_number(device)  # refuses what is no device
     asked: dict[str, Any] = {"device": device}
     if given["file"] is not None:
         machine = _read(given["file"], given["file_format"])
         H = _build(machine, _options(given), LateProgress(given["quiet"])).H
-        asked |= {"H": H, "clock_states": H.clock_states}
-    found = plan(given["memory_limit"] or _free_on(device), given["precision"] or "float64", **asked)
+        asked |= {"H": H, "clock_states": H.clock_states, "vectors": _states(H, given["k"])}
+    memory = _free_on(device) if given["memory_limit"] is None else given["memory_limit"]
+    found = plan(memory, given["precision"] or "float64", **asked)
     print(json.dumps(found.as_dict()) if given["as_json"] else found.as_text())
     return 0
 

@@ -396,6 +396,25 @@ def test_the_plan_of_a_card_needs_no_card(command):
 
 
 @pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--device", "mps"), "`device` must be cpu, cuda or a card's number such as cuda:1, but is 'mps'"),
+        (("--load", "no.npz"), "`--load` must be left out beside `--plan`, which solves nothing, but is 'no.npz'"),
+        (("--save", "a.npz"), "`--save` must be left out beside `--plan`, which solves nothing, but is 'a.npz'"),
+    ],
+)
+def test_a_plan_refuses_what_it_cannot_do(command, flags, told):
+    outcome = command("--engine", "torch", "--plan", *flags)
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", f"error: {told}\n")
+
+
+def test_a_plan_counts_the_states_that_would_be_kept(command):
+    asked = (BB2, "--engine", "torch", "--memory-limit", "100K")
+    assert command(*asked, "--plan", "--json", "--k", "40").report["problem"]["fits"] is False
+    assert command(*asked, "--k", "40").status == 2
+
+
+@pytest.mark.parametrize(
     ("given", "kept"),
     [
         (["m.json", "--ranks", "2", "--json"], ["m.json", "--json"]),
