@@ -26,6 +26,7 @@ _PLACES = (
     ("PMIX_RANK", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS_PER_NODE"),
 )
 _TO_END = 10.0  # seconds that ranks may take to end after mpirun has
+_BLOCK = 2**16  # bytes that are handed on at a time
 _RANK_0_FIRST = 5.0  # seconds in which rank 0 tells an error that all ranks have, and ends them
 
 
@@ -83,6 +84,7 @@ def start(ranks: int, module: str, arguments: Sequence[str]) -> int:
     Raises
     ------
     InputError : under mpirun already, no mpirun, more ranks than slots, or another reason why it starts nothing.
+    OSError : what the ranks print cannot be written.
     KeyboardInterrupt : after Ctrl-C, which ends the ranks too.
     """
     if launched():
@@ -144,9 +146,10 @@ def _ended(call: Sequence[str], environment: Mapping[str, str], stdin: int | Non
     before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         # a session of its own: the terminal's Ctrl-C comes here, and is handed on once
-        running = subprocess.Popen(call, env=environment, stdin=stdin, start_new_session=True)
+        running = subprocess.Popen(call, env=environment, stdin=stdin, stdout=subprocess.PIPE, start_new_session=True)
         if got:  # before there was a process to hand it to
             running.terminate()
+        lost = _handed_on(running)
         status = running.wait()
         for left in psutil.wait_procs(started, timeout=_TO_END)[1]:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -158,6 +161,8 @@ def _ended(call: Sequence[str], environment: Mapping[str, str], stdin: int | Non
         raise KeyboardInterrupt
     if got:
         return 128 + got[0]
+    if lost is not None:
+        raise lost
     if status > 128 or status < 0:
         ended_by = abs(status) % 128
         name = signal.Signals(ended_by).name if ended_by in set(signal.Signals) else f"signal {ended_by}"
@@ -169,6 +174,21 @@ def _ended(call: Sequence[str], environment: Mapping[str, str], stdin: int | Non
         print(f"error: {ended} with it; what a checkpoint had saved remains", file=sys.stderr)
         return 1
     return status
+
+
+def _handed_on(running: subprocess.Popen[bytes]) -> OSError | None:
+    """Write what the ranks print; mpirun would not tell that nobody reads it, or that a disk is full: this does."""
+    lost: OSError | None = None
+    assert running.stdout is not None
+    while block := os.read(running.stdout.fileno(), _BLOCK):
+        if lost is None:
+            try:
+                sys.stdout.buffer.write(block)
+                sys.stdout.buffer.flush()
+            except OSError as error:
+                lost = error  # the report is the last that the ranks do: they end by themselves
+    running.stdout.close()
+    return lost
 
 
 __all__ = ["end", "launched", "place", "start", "threads_each"]

@@ -13,7 +13,7 @@ from hamiltonians.solve import SOLVERS
 from hamiltonians.solvers import components, inverse
 from hamiltonians.steps import HistorySteps
 from tests.systems.machines import BY_NAME, Case
-from tests.systems.step_lists import LISTS, SYSTEMS, System, degeneracy, gap, unit, unitary
+from tests.systems.step_lists import LISTS, SYSTEMS, System, degeneracy, embedded, gap, unit, unitary
 
 ALL = [s for s in SOLVERS if s != "auto"]
 KRYLOV = ("shift-invert", "lobpcg")
@@ -44,16 +44,6 @@ def applies(solver: str, system: Case | System, k: int) -> bool:
     if solver == "sweep":
         return H.steps.unitary
     return solver not in KRYLOV or H.dimension >= 5 * (min(k, H.dimension) + 1)
-
-
-def embedded(result: GroundState, n: int) -> np.ndarray:
-    """States on all rows, whether given in block form or not."""
-    if result.indices is None:
-        return result.states
-    assert np.all(np.diff(result.indices) > 0)
-    states = np.zeros((n, result.states.shape[1]), result.states.dtype)
-    states[result.indices] = result.states
-    return states
 
 
 def assert_low_end(result: GroundState, system: Case | System, k: int) -> None:

@@ -36,7 +36,7 @@ from qunn.clock_engine.plan import Fit, plan
 from qunn.clock_engine.steps import MatrixTensorSteps
 from qunn.clock_engine.sweeps import energy_rounding, residual_rounding
 from tests.systems.machines import BY_NAME, Case, example_machines
-from tests.systems.step_lists import SYSTEMS, System, degeneracy, gap, unit, unitary
+from tests.systems.step_lists import SYSTEMS, System, degeneracy, embedded, gap, unit, unitary
 
 SERVED = [s for s in SYSTEMS if s.steps.unitary or s.H.steps.monomial]
 MACHINES = [
@@ -77,16 +77,6 @@ def limit() -> Iterator[Any]:
 
 def on_torch(H: ClockHamiltonian, k: int = 4, device: str = "cpu", **options: Any) -> GroundState:
     return ground_state(H, k, engine="torch", device=device, **options)
-
-
-def embedded(result: GroundState, n: int) -> np.ndarray:
-    """States on all rows, whether given by rows or not."""
-    if result.indices is None:
-        return result.states
-    assert np.all(np.diff(result.indices) > 0)
-    states = np.zeros((n, result.states.shape[1]), result.states.dtype)
-    states[result.indices] = result.states
-    return states
 
 
 def assert_low_end(result: GroundState, system: Case | System, k: int) -> None:

@@ -68,6 +68,29 @@ def test_the_status_is_that_of_the_job(mpirun):
     assert ranks.start(2, "qunn.ground_state", ["a b"]) == 3
 
 
+def test_what_the_ranks_print_is_handed_on(mpirun, capfdbinary):
+    mpirun(job="printf '{\\377}'; exit 1")
+    assert ranks.start(2, "qunn.ground_state", []) == 1
+    assert capfdbinary.readouterr().out == b"{\xff}"
+
+
+@pytest.mark.parametrize(("name", "status"), [("/dev/full", 2), (None, 141)])
+def test_what_cannot_be_written_is_told(mpirun, name, status):
+    """As without `--ranks`: a full disk, and a pipe that nobody reads."""
+    mpirun(job="echo '{}'; sleep 0.2; echo '{}'")
+    code = "import click, qunn.command, qunn.ranks\n"
+    code += "@click.command\ndef main(): return qunn.ranks.start(2, 'a', [])\nqunn.command.run(main, 'a')"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer if name is None else name, "wb") as out:
+        done = subprocess.run([sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    if name is not None:
+        os.close(writer)
+    assert done.returncode == status
+    told = "error: the result could not be written: No space left on device\n"
+    assert done.stderr == (told if status == 2 else "")
+
+
 @pytest.mark.parametrize(
     ("version", "begins"), [("mpirun (Open MPI) 4.1.4", "--quiet -n 2"), ("HYDRA build details:", "-n 2")]
 )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from hamiltonians import ClockHamiltonian, Gate
+from hamiltonians import ClockHamiltonian, Gate, GroundState
 from tests.systems.reference import ZERO, dense_hamiltonian, history
 
 _rng = np.random.default_rng(40)
@@ -36,6 +36,16 @@ def unitary(d: int, rng: np.random.Generator = _rng, *, real: bool = False) -> n
 def contraction(d: int, values: Sequence[float], rng: np.random.Generator = _rng, *, real: bool = False) -> np.ndarray:
     """A random matrix with these singular values."""
     return unitary(d, rng, real=real) @ np.diag(values) @ unitary(d, rng, real=real)
+
+
+def embedded(result: GroundState, n: int) -> np.ndarray:
+    """A result's states on all n rows, whether they are given by rows or not."""
+    if result.indices is None:
+        return result.states
+    assert np.all(np.diff(result.indices) > 0)
+    states = np.zeros((n, result.states.shape[1]), result.states.dtype)
+    states[result.indices] = result.states
+    return states
 
 
 def images_matrix(images: Sequence[int]) -> np.ndarray:

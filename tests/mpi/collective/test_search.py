@@ -30,7 +30,7 @@ from hamiltonians.slepc.frame import frame_of
 from hamiltonians.slepc.libraries import Libraries
 from hamiltonians.slepc.shells import ShiftInvert
 from tests.systems.machines import BB3_STEPS, BB4, BY_NAME, Case
-from tests.systems.step_lists import SYSTEMS, StepList, System, contraction, degeneracy, gap, unit, unitary
+from tests.systems.step_lists import SYSTEMS, StepList, System, contraction, degeneracy, embedded, gap, unit, unitary
 
 SOLVERS = ("sweep", "shift-invert")
 # the engine promises 1e-10: LAPACK on the literal matrix errs by a few hundred roundings of ‖H‖ = 5
@@ -60,19 +60,10 @@ def found(libraries: Libraries, H: ClockHamiltonian, *arguments: Any, **options:
     if comm.rank:
         assert own.states.shape == (0, own.states.shape[1])
         assert len(own.indices) == 0
-    numbers = [{f.name: getattr(own, f.name) for f in fields(own) if f.name not in ("states", "indices")}] * 1
-    numbers[0]["energies"] = own.energies.tobytes()
-    assert all(other == numbers[0] for other in comm.allgather(numbers[0]))
+    numbers = {f.name: getattr(own, f.name) for f in fields(own) if f.name not in ("states", "indices")}
+    numbers["energies"] = own.energies.tobytes()
+    assert all(other == numbers for other in comm.allgather(numbers))
     return comm.bcast(own, root=0)
-
-
-def embedded(low: GroundState, n: int) -> np.ndarray:
-    if low.indices is None:
-        return low.states
-    assert np.all(np.diff(low.indices) > 0)
-    states = np.zeros((n, low.states.shape[1]), low.states.dtype)
-    states[low.indices] = low.states
-    return states
 
 
 def assert_low_end(low: GroundState, system: Case | System, k: int) -> None:
