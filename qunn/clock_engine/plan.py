@@ -48,6 +48,13 @@ class Fit:
         where the device is the CPU.
     fits : whether that fits in the memory that was asked about.
     bytes_per_row : device bytes by name, divided by the rows.
+
+    Examples
+    --------
+    >>> from qunn.clock_engine.plan import plan
+    >>> fit = plan(16 * 2**30, clock_states=1000).largest[-1]
+    >>> fit.fits, fit.rows == fit.d * fit.clock_states
+    (True, True)
     """
 
     steps: str
@@ -70,6 +77,14 @@ class Plan:
     memory_bytes, precision, device, clock_states, vectors : what was asked.
     largest : one entry a kind of steps, with the largest d (a power of the base for tapes and of 2 for gates).
     problem : of the H that was given, or None.
+
+    Examples
+    --------
+    >>> from hamiltonians import ClockHamiltonian
+    >>> from qunn.clock_engine.plan import plan
+    >>> told = plan(16 * 2**30, H=ClockHamiltonian.from_steps([[1, 2, 0]] * 9))
+    >>> told.problem.rows, told.problem.fits
+    (30, True)
     """
 
     memory_bytes: int
@@ -138,7 +153,7 @@ def plan(
     >>> {fit.steps: fit.rows >= 10**10 for fit in card.largest}["permutations"]
     True
     >>> half = plan(141 * 10**9, "float32")
-    >>> 1.9 < half.largest[3].rows / card.largest[3].rows < 2.1
+    >>> 1.8 < half.largest[3].rows / card.largest[3].rows < 2
     True
     """
     if precision not in PRECISIONS:
