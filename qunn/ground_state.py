@@ -249,17 +249,14 @@ def _build(machine: TuringMachine, options: dict[str, Any], progress: LateProgre
 
 
 def _read(file: str, file_format: str | None) -> TuringMachine:
-    from hamiltonians.readers import load_machine, read_machine_text
+    from hamiltonians.readers import machine_of, read_machine_text, standard_input
 
-    if file == "-":
-        if sys.stdin is None:
-            raise InputError("`-` must have a standard input to read, but it is closed", "FILE")
-        text = sys.stdin.buffer.read()
-        if ranks.place()[1] > 1:  # mpirun hands its standard input to rank 0
-            with _installed("slepc"):
-                text = importlib.import_module("mpi4py.MPI").COMM_WORLD.bcast(text)
-        return read_machine_text(text, "stdin", file_format)
-    return load_machine(file, file_format)
+    if file != "-" or ranks.place()[1] == 1:
+        return machine_of(file, file_format)
+    text = standard_input()  # mpirun hands its own to rank 0
+    with _installed("slepc"):
+        text = importlib.import_module("mpi4py.MPI").COMM_WORLD.bcast(text)
+    return read_machine_text(text, "stdin", file_format)
 
 
 def _loaded(given: dict[str, Any], progress: LateProgress) -> tuple[Problem, GroundState, SparseState | None]:

@@ -180,7 +180,7 @@ def _told(frame: Frame, search: Search) -> str:
         before = f", {search.restarts_before:,} of them before the checkpoint" if search.restarts_before else ""
         work = f"{search.restarts:,} restarts of a basis of {search.basis} vectors{before}, {search.inverse.told()}"
     peak = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT, op=max)
-    return f"{ranks}: {work}; at most {in_units(comm.bcast(peak))} a rank"
+    return f"{ranks}: {work}; at most {in_units(peak)} a rank"
 
 
 def _require_vectors(H: ClockHamiltonian, libraries: Libraries, count: int) -> None:
