@@ -35,23 +35,10 @@ from qunn.clock_engine.operator import DeviceHamiltonian
 from qunn.clock_engine.plan import Fit, plan
 from qunn.clock_engine.steps import MatrixTensorSteps
 from qunn.clock_engine.sweeps import energy_rounding, residual_rounding
-from tests.systems.machines import BY_NAME, Case, example_machines
+from tests.systems.machines import SOME, Case, example_machines
 from tests.systems.step_lists import SYSTEMS, System, degeneracy, embedded, gap, unit, unitary
 
 SERVED = [s for s in SYSTEMS if s.steps.unitary or s.H.steps.monomial]
-MACHINES = [
-    BY_NAME[name]
-    for name in (
-        "1RB1LB_1LA1RZ-configuration",
-        "1RB1LB_1LA1RZ-tape-tape_cells=6",
-        "1LB1LZ_1RB0LA-tape",
-        "a_single_symbol-tape",
-        "halts_at_once-tape-tape_cells=2",
-        "one_step-configuration",
-        "runs_of_different_length-function-input_length=2",
-        "runs_of_different_length-function-input_length=2-input=00",
-    )
-]
 # LAPACK's eigenvalues are sums of some ε; vectors are as good as their residuals over the distance of two levels
 ENERGY = 1e-10
 ORTHONORMAL = 1e-10
@@ -101,14 +88,14 @@ def assert_low_end(result: GroundState, system: Case | System, k: int) -> None:
 # ------------------------------------------------------------------------------------ against LAPACK
 
 
-@pytest.mark.parametrize("system", [*MACHINES, *SERVED], ids=str)
+@pytest.mark.parametrize("system", [*SOME, *SERVED], ids=str)
 def test_low_end(system: Case | System, device: str) -> None:
     """k below and above the degeneracy."""
     for k in sorted({1, 4, degeneracy(system.spectrum) + 2}):
         assert_low_end(on_torch(system.H, k, device), system, k)
 
 
-@pytest.mark.parametrize("system", [MACHINES[0], MACHINES[6], *SERVED[::5]], ids=str)
+@pytest.mark.parametrize("system", [SOME[0], SOME[6], *SERVED[::5]], ids=str)
 def test_the_whole_spectrum(system: Case | System, device: str) -> None:
     n = system.H.dimension
     assert_low_end(on_torch(system.H, n + 3, device), system, n)
@@ -255,7 +242,7 @@ def test_a_gap_that_the_whole_space_does_not_show(monkeypatch: pytest.MonkeyPatc
 )
 def test_what_this_engine_has(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
-        ground_state(MACHINES[0].H, engine="torch", **options)
+        ground_state(SOME[0].H, engine="torch", **options)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -263,14 +250,14 @@ def test_what_this_engine_has(options: dict[str, Any], message: str) -> None:
 def test_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="`device` must be cpu here: torch sees no CUDA card, but is 'cuda:1'"):
-        on_torch(MACHINES[0].H, device="cuda:1")
+        on_torch(SOME[0].H, device="cuda:1")
 
 
 def test_a_card_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(InputError, match="`device` must be one of cuda:0 to cuda:1 here, but is 'cuda:2'"):
-        on_torch(MACHINES[0].H, device="cuda:2")
+        on_torch(SOME[0].H, device="cuda:2")
 
 
 def test_memory_is_refused_first(limit: Any) -> None:

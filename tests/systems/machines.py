@@ -212,3 +212,17 @@ def example_machines() -> list[TuringMachine]:
 CASES: tuple[Case, ...] = tuple(case for m in (*OWN, *example_machines()) for case in _cases_of(m))
 SMALL: tuple[Case, ...] = tuple(c for c in CASES if c.literal.d * (c.literal.T + 1) <= 130)  # for the slower checks
 BY_NAME = {str(case): case for case in CASES}
+#: a few of every space, with and without a chosen input
+SOME = [
+    BY_NAME[name]
+    for name in (
+        "1RB1LB_1LA1RZ-configuration",
+        "1RB1LB_1LA1RZ-tape-tape_cells=6",
+        "1LB1LZ_1RB0LA-tape",
+        "a_single_symbol-tape",
+        "halts_at_once-tape-tape_cells=2",
+        "one_step-configuration",
+        "runs_of_different_length-function-input_length=2",
+        "runs_of_different_length-function-input_length=2-input=00",
+    )
+]

@@ -29,7 +29,7 @@ from hamiltonians.slepc import checkpoint, krylov, search, shells
 from hamiltonians.slepc.frame import frame_of
 from hamiltonians.slepc.libraries import Libraries
 from hamiltonians.slepc.shells import ShiftInvert
-from tests.systems.machines import BB3_STEPS, BB4, BY_NAME, Case
+from tests.systems.machines import BB3_STEPS, BB4, BY_NAME, SOME, Case
 from tests.systems.step_lists import SYSTEMS, StepList, System, contraction, degeneracy, embedded, gap, unit, unitary
 
 SOLVERS = ("sweep", "shift-invert")
@@ -37,18 +37,8 @@ SOLVERS = ("sweep", "shift-invert")
 ENERGY = 1e-10
 ROUNDING = 1e-12
 ORTHONORMAL = 1e-10
-NAMED = (
-    "1RB1LB_1LA1RZ-configuration",
-    "1RB1LB_1LA1RZ-tape-tape_cells=6",
-    "1LB1LZ_1RB0LA-tape",
-    "a_single_symbol-tape",
-    "halts_at_once-tape-tape_cells=2",
-    "one_step-configuration",
-    "runs_of_different_length-function-input_length=2",
-    "runs_of_different_length-function-input_length=2-input=00",
-    "right_to_the_end,_left_to_the_start,_leaving_marks-function-input_length=1",
-)
-EVERYTHING: list[Case | System] = [*(BY_NAME[name] for name in NAMED), *SYSTEMS]
+ON_BOTH_SIDES = BY_NAME["right_to_the_end,_left_to_the_start,_leaving_marks-function-input_length=1"]
+EVERYTHING: list[Case | System] = [*SOME, ON_BOTH_SIDES, *SYSTEMS]
 
 
 def found(libraries: Libraries, H: ClockHamiltonian, *arguments: Any, **options: Any) -> GroundState:
