@@ -16,16 +16,16 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import ClassicalRegister, QuantumCircuit, generate_preset_pass_manager
-from qiskit.circuit import CircuitInstruction
 from qiskit.exceptions import QiskitError
-from qiskit.quantum_info import Clifford, SparsePauliOp, Statevector
+from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit.result import Result
-from qiskit.transpiler import CouplingMap, PassManager, Target
+from qiskit.transpiler import CouplingMap, PassManager
 from qiskit_aer import AerError, AerSimulator
 from qiskit_aer.noise import NoiseModel
 
 from circuits import noise as noise_models
 from circuits.aer_options import AT_RUN, checked_options
+from circuits.lowering import lowered
 from hamiltonians.errors import InputError, must_be, one_of
 from hamiltonians.memory import require_memory
 from qunn.ranks import place
@@ -40,11 +40,6 @@ _PURE = ("statevector", "matrix_product_state", "automatic")  # what holds a sta
 _DENSE = ("statevector", "density_matrix")  # what takes the whole space's memory for every circuit
 _BYTES = {"double": 16, "single": 8}
 _SMALLER = "fewer qubits or circuits at once, or matrix_product_state for counts and expectations"
-
-# Aer's stabilizer method runs these and, of other gates, not even those that are Clifford at their angle
-_STABILIZER = frozenset(
-    ("x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "cx", "cy", "cz", "swap", "id", "barrier", "measure", "reset")
-)
 
 
 class SimulationError(RuntimeError):
@@ -360,10 +355,8 @@ class Backend:
 
         Never above optimisation level 1: levels 2 and 3 approximate and leave permutations out.
         """
-        if self.method == "stabilizer":
-            return _clifford(circuit), list(range(circuit.num_qubits))
         if self.noise is None:
-            return _lowering(circuit.num_qubits, self.method).run(circuit), list(range(circuit.num_qubits))
+            return lowered(circuit, self.method), list(range(circuit.num_qubits))
         return self._on_noisy_gates(circuit)
 
     @cached_property
@@ -389,21 +382,6 @@ class Backend:
         active = {*places} | {ready.find_bit(q).index for one in ready.data for q in one.qubits}
         self._require(len(active), 1, 0)  # routing may pass through qubits that the circuit does not have
         return ready, places
-
-
-@cache
-def _lowering(n: int, method: str) -> PassManager:
-    """Circuits of n qubits to gates that Aer's method runs, exactly: level 0.
-
-    A target of its own, for Aer's allows no more qubits than a state vector has room for, whatever the method, and its
-    multiplexer crashes the process on real matrices: that is taken apart. Kept, for making it takes longer than using.
-    """
-    aer = AerSimulator(method=method).target
-    target = Target(num_qubits=n)
-    for name in aer.operation_names:
-        if name != "multiplexer":
-            target.add_instruction(aer.operation_from_name(name), name=name)
-    return generate_preset_pass_manager(optimization_level=0, target=target, seed_transpiler=0)
 
 
 # --- circuits ---
@@ -449,26 +427,6 @@ def _numbered(counts: dict[str, int]) -> dict[int, int]:
         key = int(bits.split()[0], 2)
         found[key] = found.get(key, 0) + int(count)
     return dict(sorted(found.items()))
-
-
-def _clifford(circuit: QuantumCircuit) -> QuantumCircuit:
-    """In the gates of the stabilizer method; up to the global phase, which it does not have."""
-    ready = circuit.copy_empty_like()
-    for instruction in circuit.data:
-        if instruction.operation.name in _STABILIZER:
-            ready.append(instruction)
-        elif instruction.operation.name != "global_phase":
-            ready.compose(_tableau(instruction, circuit).to_circuit(), instruction.qubits, inplace=True)
-    return ready
-
-
-def _tableau(instruction: CircuitInstruction, circuit: QuantumCircuit) -> Clifford:
-    try:
-        return Clifford(instruction.operation)
-    except (QiskitError, TypeError, ValueError) as error:
-        qubits = ", ".join(str(circuit.find_bit(q).index) for q in instruction.qubits)
-        shown = f"{instruction.operation.name}({', '.join(f'{p}' for p in instruction.params)})"
-        raise must_be("circuits", "of Clifford gates for stabilizer", f"{shown} on qubit {qubits}") from error
 
 
 def _line(error: BaseException) -> str:

@@ -272,7 +272,7 @@ def test_unknown_options(options: dict[str, object], match: str) -> None:
 
 @pytest.mark.parametrize("method", ["statevector", "density_matrix"])
 def test_too_many_qubits_are_refused_before_anything_runs(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "_lowering", None)
+    monkeypatch.setattr(backends, "lowered", None)
     with pytest.raises(MemoryEstimateError, match="1 circuit of 40 qubits"):
         backend("CPU", method).counts([QuantumCircuit(40)], 1)
 
