@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -19,22 +20,30 @@ from hamiltonians.clock import ClockHamiltonian
 from hamiltonians.errors import InputError, one_of
 from hamiltonians.files import written_atomically
 from hamiltonians.memory import in_figures
+from hamiltonians.readout import Readout
 from hamiltonians.report import Report
 from hamiltonians.state import SparseState, clock_slices
 
 FORMATS = ("png", "svg", "pdf")
 _CLOCK_ROWS = 600  # clock times drawn at most: more than a page's pixels
-_HEADS = 80  # the head is drawn while its dots do not run into each other
+_COLUMNS = 1200  # of the picture, where its cells are fewer
+_PARTS = 60  # of a cell at most: halves, thirds, quarters and fifths come out even
+_HEADS = 80  # clock states: the head is drawn while its dots do not run into each other
+_SEEN = 1e-3  # probability of a head: a smaller dot is less than a pixel
+_DOT = 16.0  # area of a dot of probability 1, in square points
 _LEGEND = 8  # symbols named in the legend
 _BLANK, _MISSING = "#f4f1ea", "#b0b0b0"  # a blank cell; a clock time at which ψ has no weight
+# Okabe and Ito's colours, which colour-blind readers tell apart too
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442")
 
 
 def plot(path: str | os.PathLike[str], H: ClockHamiltonian, psi: SparseState, report: Report) -> None:
     """Draw a machine's ground state into a file, by its suffix PNG, SVG or PDF; written atomically.
 
-    Left: clock time downwards, cells to the right. A cell's colour is the mean of its symbol's colours over the data
-    states that ψ holds at that clock time, weighted by their probability; a row pales where ψ has less than its share
-    1/(T+1) of the norm. Right: the computed energies, the closed forms, and the levels of the history's own path.
+    Left: clock time downwards, cells to the right. A cell has the colour of its symbol; where the data states that ψ
+    holds at that clock time have several symbols there, it is divided among them by their probability. The area of a
+    dot is the probability that the head is there. A row greys where ψ has less than its share 1/(T+1) of the norm.
+    Right: the computed energies, the closed forms, and the levels of the history's own path.
 
     Raises
     ------
@@ -59,33 +68,33 @@ def draw_space_time(axes: Axes, H: ClockHamiltonian, psi: SparseState) -> None:
     readout = H.readout
     assert readout is not None
     first, last = readout.window
+    cells = last - first + 1
+    parts = max(1, min(_PARTS, _COLUMNS // cells))
     clocks = np.unique(np.linspace(0, H.T, min(H.clock_states, _CLOCK_ROWS)).astype(np.int64))
     colours = symbol_colours(readout.machine.alphabet, readout.machine.blank)
-    image = np.tile(np.array(to_rgb(_MISSING)), (len(clocks), last - first + 1, 1))
-    heads = []
-    for row, (clock, (data, values)) in enumerate(zip(clocks, clock_slices(H, psi, clocks), strict=True)):
+    image = np.tile(np.array(to_rgb(_MISSING)), (len(clocks), cells * parts, 1))
+    heads: list[tuple[int, int, float]] = []
+    for row, (clock, (data, values)) in enumerate(zip(clocks.tolist(), clock_slices(H, psi, clocks), strict=True)):
         weights = np.abs(values) ** 2
         total = weights.sum()
         if total == 0:
             continue
-        cells = sum(w / total * colours[readout.tape(int(x))] for x, w in zip(data, weights, strict=True))
         share = min(1.0, total * H.clock_states)
-        image[row] = share * np.asarray(cells) + (1 - share) * image[row]
-        heads += [(readout.head(int(x)), clock + 1) for x in data]
-    edges = (first - 0.5, last + 0.5, H.T + 1.5, 0.5)
-    axes.imshow(image, extent=edges, aspect="auto", interpolation="nearest")
-    dots = [(cell, clock) for cell, clock in heads if cell is not None]
-    if dots and H.clock_states <= _HEADS:
-        axes.plot(*zip(*dots, strict=True), "o", color="black", markersize=3, label="head")
+        image[row] = share * _divided(readout, data, weights / total, parts) @ colours + (1 - share) * image[row]
+        if H.clock_states <= _HEADS:
+            heads += [(cell, clock + 1, p) for cell, p in _heads(readout, data, weights / total) if p >= _SEEN]
+    image = np.rint(255 * image).astype(np.uint8)  # matplotlib would cut what rounding left of a 1
+    axes.imshow(image, extent=(first - 0.5, last + 0.5, H.T + 1.5, 0.5), aspect="auto", interpolation="nearest")
+    if heads:
+        x, y, p = zip(*heads, strict=True)
+        axes.scatter(x, y, s=_DOT * np.array(p), color="black", linewidths=0)
     axes.set(xlabel="tape cell (0: first symbol of the input)", ylabel="clock time j")
-    if H.T == 0:
-        axes.set_yticks([1])
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if H.T:
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    mixed = "; colours mix where it holds several tapes" if len(readout.starts) > 1 else ""
-    axes.set_title(f"tape at clock time j, from the amplitudes of ψ{mixed}", fontsize=9)
-    _legend(axes, readout.machine.alphabet, readout.machine.blank, colours, bool(dots) and H.clock_states <= _HEADS)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    named = np.linspace(1, H.clock_states, H.clock_states if H.clock_states <= 16 else 9).round().astype(np.int64)
+    axes.set_yticks(named, [f"{j:,}" for j in named])
+    several = "; a cell is divided among its symbols" if len(readout.starts) > 1 else ""
+    axes.set_title(f"tape at clock time j, from the amplitudes of ψ{several}", fontsize=9)
+    _legend(axes, readout.machine.alphabet, readout.machine.blank, colours, bool(heads))
 
 
 def draw_spectrum(axes: Axes, report: Report) -> None:
@@ -103,31 +112,54 @@ def draw_spectrum(axes: Axes, report: Report) -> None:
         axes.plot(number, report.energies_closed_form, "x", label="closed form")
     if report.gap is not None:
         axes.axhline(report.gap, color="tab:red", linewidth=1, linestyle=":", label=f"gap {report.gap:.6g}")
-    axes.set(xlabel="number", ylabel="energy")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="number k", ylabel="energy", xlim=(-0.5, len(number) - 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_formatter("{x:.4g}")  # no factor above the axis, where the title is
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.35 * (high - low))  # room for the legend
     axes.legend(fontsize=8, loc="upper left")
-    axes.set_title(f"lowest energies of all {in_figures(report.dimension)} rows", fontsize=9)
+    rows = "the one row" if report.dimension == 1 else f"all {in_figures(report.dimension)} rows"
+    axes.set_title(f"lowest energies of {rows}", fontsize=9)
 
 
 def symbol_colours(alphabet: tuple[str, ...], blank: str) -> NDArray[np.float64]:
     """A colour a symbol, shape (symbols, 3); the blank is pale."""
-    table = colormaps["tab10" if len(alphabet) <= 11 else "hsv"]
     others = [s for s in alphabet if s != blank]
-    chosen = {s: table(i if len(others) <= 10 else i / len(others))[:3] for i, s in enumerate(others)}
-    return np.array([to_rgb(_BLANK) if s == blank else chosen[s] for s in alphabet])
+    many = colormaps["turbo"](np.linspace(0, 1, len(others)))[:, :3]
+    chosen = dict(zip(others, _COLOURS if len(others) <= len(_COLOURS) else many, strict=False))
+    return np.array([to_rgb(_BLANK if s == blank else chosen[s]) for s in alphabet])
+
+
+def _divided(readout: Readout, data: NDArray[np.int64], p: NDArray[Any], parts: int) -> NDArray[np.float64]:
+    """What share of a part of a cell each symbol has, shape (cells · parts, symbols); p : of the data states."""
+    cells = np.arange(readout.window[1] - readout.window[0] + 1)
+    share = np.zeros((len(cells), len(readout.machine.alphabet)))
+    for x, weight in zip(data.tolist(), p, strict=True):
+        share[cells, readout.tape(x)] += weight
+    upper = np.cumsum(share, axis=1)[:, None, :]
+    left = np.arange(parts)[:, None] / parts
+    inside = np.minimum(upper, left + 1 / parts) - np.maximum(upper - share[:, None, :], left)
+    return (parts * np.maximum(inside, 0.0)).reshape(-1, share.shape[1])
+
+
+def _heads(readout: Readout, data: NDArray[np.int64], p: NDArray[Any]) -> list[tuple[int, float]]:
+    """The cells where the head may be, with their probabilities; none where the data space does not hold it."""
+    found: dict[int, float] = {}
+    for x, weight in zip(data.tolist(), p.tolist(), strict=True):
+        cell = readout.head(x)
+        if cell is not None:
+            found[cell] = found.get(cell, 0.0) + weight
+    return list(found.items())
 
 
 def _legend(axes: Axes, alphabet: tuple[str, ...], blank: str, colours: NDArray[Any], heads: bool) -> None:
-    shown = [
+    shown: list[Patch | Line2D] = [
         Patch(facecolor=tuple(colours[i]), edgecolor="0.5", label="blank" if s == blank else repr(s)[1:-1])
         for i, s in enumerate(alphabet[:_LEGEND])
     ]
-    extra = axes.get_legend_handles_labels()[0] if heads else []
-    axes.legend(
-        handles=[*shown, *extra], fontsize=8, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False
-    )
+    if heads:
+        shown.append(Line2D([], [], marker="o", color="black", linestyle="", markersize=_DOT**0.5, label="head"))
+    axes.legend(handles=shown, fontsize=8, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
 
 
 def _title(report: Report) -> str:

@@ -67,4 +67,4 @@ def _draw(axes: Axes, r: Floats, period: int | None) -> None:
         axes.plot(period, r[period], "o", color="tab:red", markersize=5)
     axes.set_ylim(min(-0.25, 1.1 * float(r.min())), 1.12)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylabel("r")
+    axes.set_ylabel("autocorrelation r")

@@ -52,6 +52,7 @@ def plot(path: str, title: str, x: Floats, result: Result, level: float, labels:
         names = [_plain(label) for label in labels]
         axes.xaxis.set_major_formatter(lambda at, _: names[int(at)] if 0 <= int(at) < L else f"+{int(at) - L + 1}")
         axes.set_xlabel("first column of the file; +: steps beyond it")
+    axes.set_ylabel("value of the series")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.16 * (high - low))  # room for the legend
     axes.legend(fontsize=8, loc="upper left", ncols=4, frameon=False)

@@ -7,29 +7,40 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator, NullLocator
 
 from hamiltonians.files import written_atomically
 from qunn.sweeping.fit import PowerLaw, Selection
 
 _IN_A_LEGEND = 12
 _NAMED = 6
+# Okabe and Ito's colours, which colour-blind readers tell apart too, each with a mark of its own
+_STYLES = (
+    ("#0072B2", "o"),
+    ("#D55E00", "s"),
+    ("#009E73", "^"),
+    ("#CC79A7", "D"),
+    ("#56B4E9", "v"),
+    ("#E69F00", "P"),
+    ("black", "X"),
+)
 
 
 def plot(path: str, title: str, shown: Selection, log: tuple[bool, bool], laws: list[PowerLaw | None]) -> None:
     """Draw the groups; `laws` has one for each of them, or None."""
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.subplots()
-    for group, law in zip(shown.groups, laws, strict=True):
+    for i, (group, law) in enumerate(zip(shown.groups, laws, strict=True)):
+        colour, mark = _STYLES[i % len(_STYLES)]
         label = "" if shown.by is None else f"{_plain(shown.by)} = {group.by}"
         if law is not None:
             label += (", " if label else "") + f"exponent {told(law)}"
         joined = "" if law is not None else "-"
-        (line,) = axes.plot(group.x, group.y, "o" + joined, markersize=4, linewidth=1, label=label or None)
+        axes.plot(group.x, group.y, mark + joined, color=colour, markersize=4, linewidth=1, label=label or None)
         if law is not None:
             ends = [x for x in group.x if x > 0]
             x = np.geomspace(ends[0], ends[-1], 100)
-            axes.plot(x, law.factor * x**law.exponent, color=line.get_color(), linewidth=1, alpha=0.7)
+            axes.plot(x, law.factor * x**law.exponent, color=colour, linewidth=1, alpha=0.7)
     for wanted, scale in zip(log, (axes.set_xscale, axes.set_yscale), strict=True):
         if wanted:
             scale("log", nonpositive="mask")
@@ -54,6 +65,9 @@ def _ticks(axes: Axes, shown: Selection, log: bool) -> None:
     elif len(values) <= _NAMED and values[0] > 0:
         axes.set_xticks(values, [f"{x:.0f}" for x in values])
         axes.xaxis.set_minor_locator(NullLocator())
+    elif 0 < values[-1] < 100 * values[0]:  # 4 and 6, not 4·10⁰ and 6·10⁰
+        axes.xaxis.set_major_formatter(LogFormatter())
+        axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
 
 
 def told(law: PowerLaw) -> str:
