@@ -50,11 +50,13 @@ class GateSteps(Steps):
 
     coefficients : (T, 16), a 4×4 matrix a step in row-major order over |ab>.
     strides : (T, 2), the weights of the bits a and b in the data index.
+    epsilon : rounding of the precision in which the gates were given.
     """
 
     coefficients: NDArray[Any]
     strides: NDArray[np.int64]
     n_qubits: int
+    epsilon: float = float(np.finfo(np.float64).eps)
     monomial: ClassVar[bool] = False
 
     @classmethod
@@ -85,7 +87,8 @@ class GateSteps(Steps):
                 matrix, qubits = np.kron(matrix, np.eye(2)), (qubits[0], 0 if qubits[0] else 1)
             coefficients[j] = matrix.reshape(-1)
             strides[j] = [2 ** (n_qubits - 1 - q) for q in qubits]
-        return cls(coefficients, strides, n_qubits)
+        epsilon = max((_epsilon(np.asarray(g.matrix)) for g in gates), default=cls.epsilon)
+        return cls(coefficients, strides, n_qubits, epsilon)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -101,6 +104,11 @@ class GateSteps(Steps):
     def d(self) -> int:  # type: ignore[override]
         """2^n."""
         return 2**self.n_qubits
+
+    @property
+    def tolerance(self) -> float:
+        """That of 4×4 matrices."""
+        return _ROUNDING * 4 * self.epsilon
 
     @property
     def unitary(self) -> bool:
@@ -150,13 +158,12 @@ class MatrixSteps(Steps):
     monomial: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        tolerance = _ROUNDING * self.d * self.epsilon
         for j, U in enumerate(self.matrices):
             if U.shape != (self.d, self.d):
                 raise must_be(f"steps[{j}]", f"a {self.d}×{self.d} matrix like the first", U.shape)
             if not np.isfinite(U.data).all():
                 raise InputError(f"`steps[{j}]` must hold finite numbers only", "steps")
-            if largest_singular_value(U) > 1 + tolerance:
+            if largest_singular_value(U) > 1 + self.tolerance:
                 raise must_be(
                     f"steps[{j}]", "a contraction (largest singular value ≤ 1)", round(largest_singular_value(U), 6)
                 )
@@ -176,12 +183,21 @@ class MatrixSteps(Steps):
         """Data dimension."""
         return int(self.matrices[0].shape[0])
 
+    @property
+    def tolerance(self) -> float:
+        """In units of d epsilon, as one of ‖U‖ too."""
+        return _ROUNDING * self.d * self.epsilon
+
+    @property
+    def rounding(self) -> float:
+        """That of the elements of U, √d ε in ‖U‖, of U†U and of its eigenvalues."""
+        return float(_ROUNDING * np.sqrt(self.d) * self.epsilon)
+
     @cached_property
     def unitary(self) -> bool:
-        """U†U = I for every step, to rounding."""
-        tolerance = _ROUNDING * self.d * self.epsilon
+        """U†U = I for every step, to `tolerance`."""
         eye = sp.eye_array(self.d)
-        return all(abs(U.conj().T @ U - eye).max() <= tolerance for U in self.matrices)
+        return all(abs(U.conj().T @ U - eye).max() <= self.tolerance for U in self.matrices)
 
     def data(self) -> kernels.StepData:
         """The CSR arrays behind each other."""
@@ -212,12 +228,12 @@ class MatrixSteps(Steps):
 
     @cached_property
     def defects(self) -> tuple[NDArray[Any], ...]:
-        """(I - U_j†U_j)^{1/2} of every step, dense; eigenvalues below rounding count as 0."""
+        """(I - U_j†U_j)^{1/2} of every step, dense; eigenvalues below `rounding` count as 0."""
         roots = []
         for U in self.matrices:
             dense = U.toarray()
             w, v = np.linalg.eigh(np.eye(self.d) - dense.conj().T @ dense)
-            w[w < _ROUNDING * self.d * self.epsilon] = 0
+            w[w < self.rounding] = 0
             roots.append((v * np.sqrt(w)) @ v.conj().T)
         return tuple(roots)
 

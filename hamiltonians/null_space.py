@@ -44,16 +44,6 @@ class GroundSpace:
             return np.where(self.basis, x, 0)
         return self.basis @ (self.basis.conj().T @ x)
 
-    def data_vectors(self, k: int, rng: np.random.Generator) -> NDArray[Any]:
-        """k ≤ degeneracy random orthonormal vectors of F, as columns (d, k)."""
-        dtype = np.result_type(self.H.dtype, np.float64)
-        x = rng.standard_normal((self.H.d, k)).astype(dtype)
-        if dtype.kind == "c":
-            x += 1j * rng.standard_normal((self.H.d, k))
-        for column in range(k):
-            x[:, column] = self.project_data(x[:, column])
-        return np.asarray(np.linalg.qr(x)[0])
-
     def project(self, X: NDArray[Any]) -> NDArray[Any]:
         """The projection of X, shape (T+1, d) clock-major, on the ground space."""
         steps = self.H.steps.data().cast(X.dtype)
@@ -77,12 +67,7 @@ def ground_space(H: ClockHamiltonian) -> GroundSpace:
     MemoryEstimateError : for steps that are neither unitary nor partial permutations d×d matrices do not fit.
     """
     if H.initial is not None:
-        image = H.initial.astype(H.dtype)
-        steps = H.steps.data().cast(H.dtype)
-        for j in range(H.T):
-            before, image = image, np.empty_like(image)
-            kernels.apply_step(steps, j, before, image)
-        kept = 1 - np.linalg.norm(image) <= _tolerance(H)
+        kept = H.steps.unitary or _keep_norm(H, H.initial)
         column = H.initial[:, None]
         return GroundSpace(H, int(kept), column if kept else column[:, :0])
     if H.steps.unitary:
@@ -97,6 +82,14 @@ def ground_space(H: ClockHamiltonian) -> GroundSpace:
     _, kept_norm, right = np.linalg.svd(product)
     basis = right[1 - kept_norm <= _tolerance(H)].conj().T
     return GroundSpace(H, basis.shape[1], basis)
+
+
+def _keep_norm(H: ClockHamiltonian, x: NDArray[Any]) -> bool:
+    image, steps = x.astype(H.dtype), H.steps.data().cast(H.dtype)
+    for j in range(H.T):
+        before, image = image, np.empty_like(image)
+        kernels.apply_step(steps, j, before, image)
+    return bool(1 - np.linalg.norm(image) <= _tolerance(H))
 
 
 def _tolerance(H: ClockHamiltonian) -> float:

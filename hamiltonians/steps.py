@@ -52,6 +52,16 @@ class Steps(ABC):
         return np.dtype(np.float64)
 
     @property
+    def tolerance(self) -> float:
+        """Largest element of U†U - I that counts as rounding: none for basis states that are moved."""
+        return 0.0
+
+    @property
+    def rounding(self) -> float:
+        """Absolute error of the norm that a step loses, ‖ψ‖² - ‖Uψ‖² for ‖ψ‖ = 1: none where it drops basis states."""
+        return 0.0
+
+    @property
     @abstractmethod
     def unitary(self) -> bool:
         """Whether every step is unitary: then the frame V (`solvers.sweep`) exists and H = V (I⊗Laplacian) V†."""

@@ -21,7 +21,7 @@ import click
 
 from hamiltonians.errors import InputError, must_be
 from qunn import ranks
-from qunn.command import CHECK_FAILED, LateProgress, Size, common_options, limit_threads, run
+from qunn.command import CHECK_FAILED, LateProgress, Size, common_options, limit_threads, limit_torch_threads, run
 
 if TYPE_CHECKING:
     from hamiltonians.clock import ClockHamiltonian
@@ -105,7 +105,12 @@ def _here_or_on_ranks(given: dict[str, Any]) -> int:
     if given["ranks"] is not None:
         return ranks.start(given["ranks"], "qunn.ground_state", _without_ranks(sys.argv[1:]))
     shared = given["threads"] is None and ranks.place()[1] > 1
-    limit_threads(ranks.threads_each() if shared else given["threads"])
+    threads = ranks.threads_each() if shared else given["threads"]
+    if given["engine"] == "torch":
+        with _installed("torch"):
+            limit_torch_threads(threads)
+    else:
+        limit_threads(threads)
     from hamiltonians.memory import memory_limit
 
     memory_limit.set(given["memory_limit"])
@@ -312,16 +317,13 @@ def _plan(given: dict[str, Any]) -> int:
 
 
 def _free_on(device: str) -> int:
-    import torch
-
     from qunn.clock_engine.memory import free_on
+    from qunn.clock_engine.search import device_of
 
     try:
-        return free_on(torch.device(device))
-    except (RuntimeError, AssertionError):  # an unknown name; a card that is not there
-        there = "cpu" if not torch.cuda.is_available() else f"cpu or cuda:0 to cuda:{torch.cuda.device_count() - 1}"
-        told = f"{there} on this machine, unless `--memory-limit` tells the memory"
-        raise must_be("--device", told, device) from None
+        return free_on(device_of(device))
+    except InputError as error:
+        raise InputError(f"{error}; for a card elsewhere `--memory-limit` tells its memory", "device") from error
 
 
 def _psi(H: ClockHamiltonian, result: GroundState) -> SparseState:

@@ -6,6 +6,7 @@ Nothing here loads MPI: the launcher tells its processes where they stand in the
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
@@ -25,6 +26,7 @@ _PLACES = (
     ("PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"),
     ("PMIX_RANK", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS_PER_NODE"),
 )
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _TO_END = 10.0  # seconds that ranks may take to end after mpirun has
 _BLOCK = 2**16  # bytes that are handed on at a time
 _RANK_0_FIRST = 5.0  # seconds in which rank 0 tells an error that all ranks have, and ends them
@@ -146,7 +148,14 @@ def _ended(call: Sequence[str], environment: Mapping[str, str], stdin: int | Non
     before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         # a session of its own: the terminal's Ctrl-C comes here, and is handed on once
-        running = subprocess.Popen(call, env=environment, stdin=stdin, stdout=subprocess.PIPE, start_new_session=True)
+        running = subprocess.Popen(
+            call,
+            env=environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=_ended_with_parent(),
+        )
         if got:  # before there was a process to hand it to
             running.terminate()
         lost = _handed_on(running)
@@ -174,6 +183,20 @@ def _ended(call: Sequence[str], environment: Mapping[str, str], stdin: int | Non
         print(f"error: {ended} with it; what a checkpoint had saved remains", file=sys.stderr)
         return 1
     return status
+
+
+def _ended_with_parent() -> Callable[[], None] | None:
+    """What a new process does, on Linux, to get SIGTERM when this one ends: SIGKILL cannot be handed on to it."""
+    if sys.platform != "linux":
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def ask() -> None:
+        prctl(_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() != parent:  # it has ended before it was asked for
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
 
 
 def _handed_on(running: subprocess.Popen[bytes]) -> OSError | None:

@@ -1,7 +1,8 @@
 """Krylov-Schur with shift-and-invert outside the ground space, repeated until no copy of an eigenvalue is missing.
 
 A Krylov space holds one vector of a multiple eigenvalue. What was found is therefore deflated and the search repeated
-until nothing new lies below the highest energy wanted.
+until nothing new lies below the highest energy wanted. Levels that are too close for a short basis show by many
+restarts, and get a longer one.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ from typing import Any, final
 
 import numpy as np
 
+from hamiltonians.errors import MemoryEstimateError
 from hamiltonians.progress import Progress
 from hamiltonians.slepc.agreement import at_rank_0
 from hamiltonians.slepc.checkpoint import Checkpoint
 from hamiltonians.slepc.frame import Frame
-from hamiltonians.slepc.layout import Vec
+from hamiltonians.slepc.layout import Vec, require_on_ranks
 from hamiltonians.slepc.shells import ShiftInvert, operator
 
 #: vectors in the basis beside the wanted ones. The memory of a search is its basis. Energies of a path grow like j², so
 #: that the inverse separates them well: bases from 6 to 20 vectors take about as many inverses, shorter ones more
 SPARE_VECTORS = 5
-_MOST_RESTARTS = 2000
+#: restarts of one basis: levels of paths take 5, most of contractions up to 30. Closer levels take thousands of a short
+#: basis and few of a longer one: its spare vectors are doubled then, up to so many
+_RESTARTS = 32
+_MOST_SPARE = 160
 _KEPT = 0.5  # SLEPc's part of the basis that a restart keeps beside the converged vectors
 _SAME = 1e-9  # two energies closer than this, relatively, are copies of one eigenvalue
 _LARGEST = 8.0  # an energy above ‖H‖ ≤ 5 comes from what the inverse was kept out of, where it is zero
@@ -32,7 +37,7 @@ _FEW_ROWS = 4  # times the basis: with fewer rows LAPACK takes H as a dense matr
 
 
 def basis_size(count: int) -> int:
-    """Vectors of the basis for `count` eigenpairs."""
+    """Vectors of the first basis for `count` eigenpairs."""
     return count + SPARE_VECTORS
 
 
@@ -59,6 +64,7 @@ class Search:
     found : eigenpairs so far, ascending after `lowest`.
     searched : for how many eigenpairs the search has ended.
     start : where the next basis begins, None for a random vector.
+    spare : vectors in it beside the wanted ones.
     restarts, restarts_before : of the basis, in all and before the checkpoint that the search goes on from.
     basis : vectors of the longest basis.
     failure : why the method did not converge, if so.
@@ -72,6 +78,7 @@ class Search:
     found: list[Pair] = field(default_factory=list)
     searched: int = 0
     start: Vec | None = None
+    spare: int = field(default_factory=lambda: SPARE_VECTORS)
     restarts: int = 0
     restarts_before: int = 0
     basis: int = 0
@@ -111,10 +118,10 @@ class Search:
             missing = count - len(self.found)
             if missing <= 0 and count == 1:
                 return  # a random start has a part in every eigenspace, and the lowest energy converges first
-            new = self._round(max(missing, 1))
+            new, ended = self._round(max(missing, 1))
             if missing <= 0:
                 new = self._below(new, self.found[count - 1].energy * (1 - _SAME))
-            if not new:
+            if ended and not new:
                 return
             self.found = sorted([*self.found, *new], key=lambda pair: pair.energy)
             for pair in self.found[count:]:
@@ -130,8 +137,9 @@ class Search:
                 pair.vector.destroy()
         return [pair for pair in pairs if pair.energy < energy]
 
-    def _round(self, wanted: int) -> list[Pair]:
-        """One basis, restarted until `wanted` eigenpairs outside what was found have converged."""
+    def _round(self, wanted: int) -> tuple[list[Pair], bool]:
+        """One basis, restarted until `wanted` eigenpairs outside what was found have converged: those, and whether all
+        have; else the next basis is longer."""
         self.inverse.prepare()
         eps = self._solver(wanted)
         try:
@@ -142,12 +150,32 @@ class Search:
             eps.setUp()
             start.destroy()  # the basis has a copy
             eps.solve()
-            vectors = self._converged(eps, wanted)
+            vectors = self._converged(eps)
+            ended = int(eps.getConvergedReason()) > 0 or len(vectors) >= wanted
         finally:  # also where a checkpoint cannot be written: PETSc must not be left with it at the end of the process
             eps.destroy()
-        return self._polished(vectors)
+        if not ended:
+            self._lengthen(wanted, f"Krylov-Schur found {len(vectors)} of {wanted} eigenpairs")
+        return self._polished(vectors), ended
 
-    def _converged(self, eps: Any, wanted: int) -> list[Vec]:
+    def _lengthen(self, wanted: int, told: str) -> None:
+        """Twice as many spare vectors in the next basis, if they fit; else the search has failed."""
+        told = f"{told} with a basis of {self._basis_size(wanted)} vectors"
+        if self.spare >= _MOST_SPARE:
+            self.failure = told
+            return
+        self.spare *= 2
+        layout, basis = self.frame.layout, self._basis_size(wanted)
+        needed = basis * layout.count * layout.clock_states * layout.dtype.itemsize
+        try:
+            require_on_ranks(self.frame.libraries, needed, f"a basis of {basis} vectors", "start on more machines")
+        except MemoryEstimateError as error:
+            self.failure = f"{told}, and more do not fit: {error}"
+
+    def _basis_size(self, wanted: int) -> int:
+        return min(wanted + self.spare, self.frame.H.dimension)
+
+    def _converged(self, eps: Any) -> list[Vec]:
         vectors = []
         for i in range(eps.getConverged()):
             x = self.frame.vector()
@@ -156,9 +184,6 @@ class Search:
                 vectors.append(x)
             else:
                 x.destroy()
-        if int(eps.getConvergedReason()) < 0 and len(vectors) < wanted:
-            restarts = eps.getIterationNumber()
-            self.failure = f"Krylov-Schur found {len(vectors)} of {wanted} eigenpairs in {restarts} restarts"
         return vectors
 
     def _polished(self, vectors: list[Vec]) -> list[Pair]:
@@ -180,10 +205,10 @@ class Search:
         eps.setProblemType(SLEPc.EPS.ProblemType.HEP)
         eps.setType(SLEPc.EPS.Type.KRYLOVSCHUR)
         eps.setKrylovSchurRestart(_KEPT)
-        basis = basis_size(wanted)
+        basis = self._basis_size(wanted)
         self.basis = max(self.basis, basis)
         eps.setDimensions(wanted, basis, basis)
-        eps.setTolerances(self.tolerance, _MOST_RESTARTS)
+        eps.setTolerances(self.tolerance, _RESTARTS)
         eps.setTarget(-self.frame.shift)
         eps.setWhichEigenpairs(SLEPc.EPS.Which.TARGET_MAGNITUDE)
         st = eps.getST()

@@ -23,15 +23,13 @@ from hamiltonians.slepc.layout import Vec, require_on_ranks
 from hamiltonians.slepc.libraries import Libraries, load
 from hamiltonians.slepc.shells import ShiftInvert
 from hamiltonians.solve import Request
-from hamiltonians.solvers.inverse import RELATIVE_ERROR, converged_below, shift_for
+from hamiltonians.solvers.inverse import RELATIVE_ERROR, large_residual, lowest_level, shift_for
 
 SOLVERS = ("auto", "sweep", "shift-invert")
 MUMPS_LIMIT = 20_000  # rows up to which "auto" factorises the matrix: nothing is iterated then
 _WORK_VECTORS = 3  # of SLEPc's transformation and while the basis is made: measured
 _CG_VECTORS = 5  # where H + shift is inverted by conjugate gradients
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of the peak memory that the system tells
-_CLUSTER = 1e-6  # energies this close, relatively, count as the same lowest one where none is zero,
-_ROUNDING = 64 * float(np.finfo(np.float64).eps)  # and those that the rounding of ‖ψ‖² - ‖Uψ‖² may have set apart
 
 
 def solve(H: ClockHamiltonian, solver: str, request: Request) -> GroundState:
@@ -97,15 +95,11 @@ def _solve(frame: Frame, solver: str, problem: Problem, request: Request, name: 
     gap = above[lowest].energy if lowest < len(above) else None
 
     asked = request.k - inside
+    gap_residual = None if gap is None else residuals[lowest]
     energies = [*ground.energies, *(pair.energy for pair in above[:asked])]
-    judged = [*ground.residuals, *residuals[:asked], *residuals[lowest : lowest + 1]]
+    judged = [*ground.residuals, *residuals[:asked]]
     failure = search.failure or _missing(H, request.k, len(energies), degeneracy, gap)
-    allowed = converged_below(H, gap)
-    # an eigenvalue lies within the residual of an energy, so that one far above a small gap may have more
-    limits = [max(allowed, RELATIVE_ERROR * e) for e in energies] + [allowed] * len(above[lowest : lowest + 1])
-    above_limit = [(r, limit) for r, limit in zip(judged, limits, strict=True) if not r <= limit]
-    if failure is None and above_limit:
-        failure = "a residual of {:.1e} is above the {:.1e} that its tolerance allows".format(*max(above_limit))
+    failure = failure or large_residual(H, energies, judged, gap, gap_residual)
     vectors = [*ground.vectors, *(pair.vector for pair in above[:asked])]
     states, indices = kept or gathered(frame, vectors[: request.vectors])
     message = _told(frame, search)
@@ -116,7 +110,7 @@ def _solve(frame: Frame, solver: str, problem: Problem, request: Request, name: 
         residual=judged[0] if judged else np.inf,
         degeneracy=degeneracy,
         gap=gap,
-        gap_residual=None if gap is None else residuals[lowest],
+        gap_residual=gap_residual,
         converged=failure is None,
         solver=name,
         message=message if failure is None else f"{message}; not converged: {failure}",
@@ -151,11 +145,10 @@ def _with_next_energy(search: Search, k: int) -> tuple[list[Pair], int]:
     occurs."""
     H = search.frame.H
     count, rows = min(k + 1, H.dimension), H.dimension
-    rounding = 0.0 if H.steps.monomial else _ROUNDING  # of what contractions lose; strands have sums of squares
     while True:
         _require_vectors(H, search.frame.libraries, count)
         pairs = search.lowest(count)
-        same = sum(pair.energy <= pairs[0].energy * (1 + _CLUSTER) + rounding for pair in pairs)
+        same = lowest_level(H, np.array([pair.energy for pair in pairs]))
         if same < len(pairs) or len(pairs) < count or count == rows:
             return pairs, same
         count = min(2 * count, rows)

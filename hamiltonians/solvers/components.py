@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,7 @@ from hamiltonians.paths import PathKind
 from hamiltonians.result import GroundState
 from hamiltonians.solve import DENSE_LIMIT, Request
 from hamiltonians.solvers.inverse import Eigenpairs, Map, finish, lowest_of_matrix
-
-_SAME = 1e-9  # levels of two kinds of path closer than this, relatively, are one: rounding is 1e-12
-
-
-@dataclass(frozen=True)
-class Level:
-    """Eigenvalue number `number` of every path of one kind, so many times in the spectrum."""
-
-    energy: float
-    kind: PathKind
-    number: int
-    count: int
+from hamiltonians.solvers.levels import Level, energies_of, ground_levels, lowest_levels
 
 
 def solve(H: ClockHamiltonian, request: Request) -> GroundState:
@@ -44,7 +32,7 @@ def solve(H: ClockHamiltonian, request: Request) -> GroundState:
 
 def _solve_paths(parts: Paths, request: Request) -> GroundState:
     levels = lowest_levels(parts.census, request)
-    energies = _energies(levels, request.k)
+    energies = energies_of(levels, request.k)
     indices, states = _states(parts, levels, request.vectors)
     first = state.SparseState(indices, np.ascontiguousarray(states[:, 0]))
     # energies of the states that were made are taken from them, ‖Bψ‖² over the whole space
@@ -52,9 +40,8 @@ def _solve_paths(parts: Paths, request: Request) -> GroundState:
         psi = state.SparseState(indices, np.ascontiguousarray(states[:, i]))
         energies[i] = state.energy(parts.H, psi)
     kinds = len(parts.census)
-    first_excited = _first_excited(parts.census, levels)
-    ground = levels[: first_excited if first_excited is not None else len(levels)]
-    above = None if first_excited is None else levels[first_excited]
+    ground = ground_levels(parts.census, levels)
+    above = next(iter(levels[len(ground) :]), None)
     return GroundState(
         energies=energies,
         states=states,
@@ -68,49 +55,6 @@ def _solve_paths(parts: Paths, request: Request) -> GroundState:
         message=f"{sum(parts.census.values()):,} paths of {kinds:,} kind{'s' if kinds > 1 else ''}, every row counted",
         error=paths.RELATIVE_ERROR,
     )
-
-
-def lowest_levels(census: dict[PathKind, int], request: Request) -> list[Level]:
-    """The lowest levels of all paths: at least k eigenvalues with multiplicity, and one above the ground space.
-
-    Kinds are taken from the longest path down. Of each one a Sturm count tells how many eigenvalues lie below what is
-    known already, so that no kind is assumed to have none.
-    """
-    levels: list[Level] = []
-    bound = np.inf
-    for done, (kind, count) in enumerate(sorted(census.items(), key=lambda item: -item[0].m)):
-        request.progress("solving paths", done, len(census))
-        wanted = min(request.k + kind.zero_modes, kind.m)
-        if np.isfinite(bound):
-            wanted = min(wanted, paths.count_below(kind, bound * (1 + paths.RELATIVE_ERROR)))
-        found = paths.eigenvalues(kind, wanted)
-        levels += [Level(float(energy), kind, i, count) for i, energy in enumerate(found)]
-        levels.sort(key=lambda level: (level.energy, -level.kind.m, level.kind))
-        levels, bound = _needed(census, levels, request.k)
-    return levels
-
-
-def _needed(census: dict[PathKind, int], levels: list[Level], k: int) -> tuple[list[Level], float]:
-    """The levels up to the k-th energy and the first above the ground space, and what ends them (inf if too few)."""
-    above = _first_excited(census, levels)
-    if above is None:
-        return levels, np.inf
-    total = np.cumsum([level.count for level in levels], dtype=object)
-    last = max(above, next((i for i, so_far in enumerate(total) if so_far >= k), len(levels)))
-    return (levels, np.inf) if last == len(levels) else (levels[: last + 1], levels[last].energy)
-
-
-def _first_excited(census: dict[PathKind, int], levels: list[Level]) -> int | None:
-    """Position of the first level above the ground space: above zero, or where nothing is at zero above the lowest."""
-    if any(kind.zero_modes for kind in census):
-        return next((i for i, level in enumerate(levels) if level.number >= level.kind.zero_modes), None)
-    lowest = levels[0].energy * (1 + _SAME)
-    return next((i for i, level in enumerate(levels) if level.energy > lowest), None)
-
-
-def _energies(levels: list[Level], k: int) -> NDArray[np.float64]:
-    counts = np.array([min(level.count, k) for level in levels])
-    return np.repeat([level.energy for level in levels], counts)[:k]
 
 
 def _states(parts: Paths, levels: list[Level], wanted: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator
 
 from hamiltonians.clock import ClockHamiltonian
 from hamiltonians.errors import InputError
-from hamiltonians.memory import require_memory
+from hamiltonians.memory import available_memory, require_memory
 from hamiltonians.null_space import ground_space
 from hamiltonians.result import GroundState
 from hamiltonians.solve import Request
@@ -26,7 +26,8 @@ RESIDUAL_PER_GAP = 1e-6
 RELATIVE_ERROR = 1e-9
 _FEW_ROWS = 5  # times the eigenpairs: with fewer rows LAPACK takes the inverse as a dense matrix
 _NOTHING = 1e-12  # an inverse's eigenvalue below this part of the largest is that of the subspace kept out
-LANCZOS_VECTORS = 20  # ARPACK's basis for few eigenpairs
+LANCZOS_VECTORS = 20  # ARPACK's basis for few eigenpairs,
+_RESTARTS = 100  # and how often it is restarted before it is made longer
 _SAME = 1e-9  # two energies closer than this, relatively, are copies of one eigenvalue
 _SHIFT_PER_GAP = 0.1  # of the shift to 1/N², the scale of a path's gap: small against the gap, far from singular
 _LU_BYTES_PER_ENTRY = 16  # SuperLU: a value and an index for each of L and U where nothing fills in
@@ -62,9 +63,10 @@ def lanczos(inverse: Map, n: int, dtype: np.dtype[Any], count: int, remove: Map 
     """The `count` lowest eigenvectors as the top of an inverse, by ARPACK.
 
     A Krylov space holds one vector of a multiple eigenvalue, and copies appear only by rounding: so what was found is
-    projected out and the search repeated until nothing new lies below the highest one found.
+    projected out and the search repeated until nothing new lies below the highest one found. Where ARPACK
+    does not converge, its basis is made twice as long.
     """
-    rng = np.random.default_rng(seed)
+    rng, basis = np.random.default_rng(seed), LANCZOS_VECTORS
     found: NDArray[Any] = np.empty((n, 0), dtype)
     tops: NDArray[np.float64] = np.empty(0)
 
@@ -87,10 +89,15 @@ def lanczos(inverse: Map, n: int, dtype: np.dtype[Any], count: int, remove: Map 
             break
         start = rng.standard_normal(n).astype(dtype)
         operator = LinearOperator((n, n), matvec=apply, dtype=dtype)
+        ncv = min(n, max(2 * wanted + 1, basis))
         try:
-            mu, vectors = eigsh(operator, k=wanted, which="LA", v0=apply(start))
+            mu, vectors = eigsh(operator, k=wanted, which="LA", v0=apply(start), ncv=ncv, maxiter=_RESTARTS)
         except ArpackNoConvergence as error:
-            return Eigenpairs(found, 1 / tops, f"Lanczos did not converge: {error}".split(":  ")[0])
+            basis = 2 * ncv
+            if ncv < n and basis * start.nbytes <= available_memory():
+                continue
+            told = f"Lanczos did not converge with {ncv} vectors: {error}"
+            return Eigenpairs(found, 1 / tops, told.split(":  ")[0])
         except ArpackError as error:
             if remove is None and not len(tops):
                 return Eigenpairs(found, 1 / tops, f"Lanczos failed: {error}")
@@ -130,8 +137,7 @@ def finish(H: ClockHamiltonian, lowest: Lowest, request: Request, solver: str, m
     residuals = [residual(H, v, e) for v, e in zip(pairs.vectors.T, pairs.energies, strict=True)]
     degeneracy, excited = ground.degeneracy, Excited(None, None)
     if degeneracy == 0:
-        degeneracy, gap = _lowest_cluster(H, lowest, pairs, request)
-        excited = Excited(gap, None)
+        degeneracy, excited = _above_the_lowest(H, lowest, pairs, request)
     elif degeneracy < len(pairs.energies):
         excited = Excited(float(pairs.energies[degeneracy]), residuals[degeneracy])
     elif degeneracy < H.dimension:
@@ -163,11 +169,7 @@ def assemble(
     message: str,
 ) -> GroundState:
     """A `GroundState`, judged by its residuals."""
-    allowed = converged_below(H, excited.gap)
-    worst = max([*residuals, excited.residual or 0.0], default=np.inf)
-    failure = excited.failure
-    if failure is None and not worst <= allowed:
-        failure = f"a residual of {worst:.1e} is above the {allowed:.1e} that its tolerance allows"
+    failure = excited.failure or large_residual(H, energies, residuals, excited.gap, excited.residual)
     return GroundState(
         energies=energies,
         states=states,
@@ -187,6 +189,37 @@ def converged_below(H: ClockHamiltonian, gap: float | None) -> float:
     """Largest residual that counts as converged: a part of the gap, but no less than the rounding of Hψ (‖H‖ ≤ 4)."""
     rounding = 64 * 4 * float(np.finfo(np.float64).eps) * np.sqrt(H.dimension)
     return max(RESIDUAL_PER_GAP * (gap or 0.0), min(rounding, 1e-9))
+
+
+def large_residual(
+    H: ClockHamiltonian,
+    energies: Iterable[float],
+    residuals: Iterable[float],
+    gap: float | None,
+    gap_residual: float | None,
+    gap_rounding: float = 0.0,
+) -> str | None:
+    """Why residuals, of the first energies and of the gap, are not what their tolerance promises, or None.
+
+    An eigenvalue lies within the residual of an energy, so that one far above a small gap may have more. The vector of
+    the gap may have `gap_rounding`, where it is stored in less than double precision.
+    """
+    allowed = converged_below(H, gap)
+    judged = [(r, max(allowed, RELATIVE_ERROR * energy)) for energy, r in zip(energies, residuals, strict=False)]
+    if gap_residual is not None:
+        judged.append((gap_residual, max(allowed, gap_rounding)))
+    for found, limit in judged:
+        if not found <= limit:  # nor is NaN
+            return f"a residual of {found:.1e} is above the {limit:.1e} that its tolerance allows"
+    return None
+
+
+def lowest_level(H: ClockHamiltonian, energies: NDArray[np.float64]) -> int:
+    """How many of some ascending energies are the lowest one, as far as their errors can tell.
+
+    All solvers know an energy to `RELATIVE_ERROR`, and to `Steps.rounding` where it holds what contractions lose.
+    """
+    return int(np.count_nonzero(energies <= energies[:1] * (1 + RELATIVE_ERROR) + H.steps.rounding))
 
 
 def rotated(H: ClockHamiltonian, pairs: Eigenpairs) -> Eigenpairs:
@@ -222,15 +255,15 @@ def needs_rows(H: ClockHamiltonian, k: int, solver: str) -> None:
         )
 
 
-def _lowest_cluster(
-    H: ClockHamiltonian, lowest: Lowest, pairs: Eigenpairs, request: Request
-) -> tuple[int, float | None]:
-    """Multiplicity of a lowest energy that is not zero, and the next energy above it."""
+def _above_the_lowest(H: ClockHamiltonian, lowest: Lowest, pairs: Eigenpairs, request: Request) -> tuple[int, Excited]:
+    """Multiplicity of a lowest energy that is not zero, and what lies above it."""
     count = request.k
     while True:
-        same = pairs.energies <= pairs.energies[:1] * (1 + 1e-6)
-        if not same.all() or len(same) < count or count >= H.dimension:
-            above = pairs.energies[~same]
-            return int(same.sum()), float(above[0]) if len(above) else None
+        same = lowest_level(H, pairs.energies)
+        if same < len(pairs.energies):
+            energy = float(pairs.energies[same])
+            return same, Excited(energy, residual(H, pairs.vectors[:, same], energy), failure=pairs.failure)
+        if len(pairs.energies) < count or count >= H.dimension:
+            return same, Excited(None, None, failure=pairs.failure)
         count = min(2 * count, H.dimension)
         pairs = rotated(H, lowest(count, None))

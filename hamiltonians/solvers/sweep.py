@@ -8,6 +8,7 @@ the result. Each half reads and writes the vector once, and the vector is the on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from hamiltonians.memory import require_memory
 from hamiltonians.null_space import GroundSpace, ground_space
 from hamiltonians.result import GroundState
 from hamiltonians.solve import Request
-from hamiltonians.solvers.inverse import LANCZOS_VECTORS, Eigenpairs, Excited, Map, assemble, finish, lanczos
+from hamiltonians.solvers.frame import census_of, eigenvectors, gap_error
+from hamiltonians.solvers.inverse import Excited, assemble
+from hamiltonians.solvers.levels import energies_of, ground_levels, lowest_levels
 
 _TOLERANCE = (
     1e-11  # change of the Rayleigh quotient in one iteration; the error left is smaller by the rate of about 1/15
@@ -29,9 +32,7 @@ _ITERATIONS = 60
 
 
 def solve(H: ClockHamiltonian, request: Request) -> GroundState:
-    """The ground space from B's null space, the gap by inverse iteration from a random vector of the whole space.
-
-    Where more energies are asked for than the ground space has, the others come from Lanczos on H⁺.
+    """Energies and states in the frame V, the gap by inverse iteration from a random vector of the whole space too.
 
     Raises
     ------
@@ -41,54 +42,38 @@ def solve(H: ClockHamiltonian, request: Request) -> GroundState:
         raise InputError(
             "`solver` must not be sweep here: it needs unitary steps; use components or shift-invert", "solver"
         )
-    ground = ground_space(H)
-    if request.k > ground.degeneracy:
-        return _by_lanczos(H, ground, request)
     vector = H.memory_estimate("vector")
+    data = 3 * request.vectors * vector // H.clock_states  # while they are made orthogonal
     large = f"{request.vectors} states and a work vector of {H.dimension:,} rows"
-    require_memory((request.vectors + 1) * vector + H.steps.bytes_per_vector_step, large, "keep fewer `vectors`")
+    require_memory((request.vectors + 1) * vector + data + H.steps.bytes_per_vector_step, large, "keep fewer `vectors`")
 
+    census = census_of(H)
+    levels = lowest_levels(census, request)
+    ground = ground_levels(census, levels)
     X = np.empty((H.clock_states, H.d), H.dtype)
-    excited = _lowest_excited(H, ground, X, request)
+    excited = _lowest_excited(H, ground_space(H), X, request)
+    if excited.gap is not None:
+        excited = _compared(H, excited, levels[len(ground)].energy)
+    energies, residuals = energies_of(levels, request.k), []
     states = np.empty((H.dimension, request.vectors), H.dtype, order="F")
-    energies, residuals = np.zeros(request.k), []
-    for i, x in enumerate(ground.data_vectors(request.vectors, np.random.default_rng(request.seed)).T):
-        request.progress("ground states", i, request.vectors)
-        H.fill_history(X, x)
+    for i, (y, phi) in enumerate(eigenvectors(H, levels, request)):
+        X[0] = y
+        kernels.sweep_history(H.steps.data().cast(H.dtype), X)
+        X *= phi[:, None]
         energies[i] = H.bond_energies(X).sum()
         residuals.append(H.residual_clock_major(X, energies[i]))
         H.data_major(X, states[:, i])
-    message = f"{excited.iterations} inverse iterations of two sweeps for the gap"
-    return assemble(H, energies, states, residuals, ground.degeneracy, excited, "sweep", message)
+    degeneracy = sum(level.count for level in ground)
+    message = f"energies of a path along the clock, {excited.iterations} inverse iterations of two sweeps for the gap"
+    return assemble(H, energies, states, residuals, degeneracy, excited, "sweep", message)
 
 
-def _by_lanczos(H: ClockHamiltonian, ground: GroundSpace, request: Request) -> GroundState:
-    require_memory(
-        (LANCZOS_VECTORS + 2 * request.k) * H.memory_estimate("vector"), "Lanczos vectors", "ask for fewer `k`"
-    )
-
-    def outside(count: int) -> Eigenpairs:
-        def inverse(v: NDArray[Any]) -> NDArray[Any]:
-            return pseudo_inverse(H, ground, v)
-
-        return lanczos(inverse, H.dimension, H.dtype, count, ground.remove, request.seed)
-
-    def lowest(count: int, remove: Map | None) -> Eigenpairs:
-        if remove is not None:
-            return outside(count)
-        inside = min(count, ground.degeneracy)
-        columns = []
-        for x in ground.data_vectors(inside, np.random.default_rng(request.seed)).T:
-            X = np.empty((H.clock_states, H.d), H.dtype)
-            H.fill_history(X, x)
-            columns.append(H.data_major(X))
-        if count == inside:
-            return Eigenpairs(np.stack(columns, axis=1), np.zeros(inside))
-        others = outside(count - inside)
-        vectors = np.concatenate([np.array(columns).reshape(inside, H.dimension).T, others.vectors], axis=1)
-        return Eigenpairs(vectors, np.concatenate([np.zeros(inside), others.energies]), others.failure)
-
-    return finish(H, lowest, request, "sweep", "Lanczos on two sweeps along the clock")
+def _compared(H: ClockHamiltonian, excited: Excited, counted: float) -> Excited:
+    assert excited.gap is not None
+    if excited.failure or abs(excited.gap - counted) <= gap_error(H) * counted:
+        return excited
+    failure = f"inverse iteration gives {excited.gap:.12g} for the gap, but the path has {counted:.12g}"
+    return replace(excited, failure=failure)
 
 
 def pseudo_inverse(H: ClockHamiltonian, ground: GroundSpace, b: NDArray[Any]) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -85,13 +85,4 @@ def to_host(H: DeviceHamiltonian, rows: Rows, out: NDArray[Any]) -> None:
             target[:, first : j + 1] = block[: j + 1 - first].T.contiguous().cpu().numpy()
 
 
-def random_vectors(d: int, k: int, dtype: Any, seed: int, project: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
-    """k orthonormal random data vectors in the range of a projection, as columns."""
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((d, k)).astype(dtype)
-    if np.dtype(dtype).kind == "c":
-        x += 1j * rng.standard_normal((d, k))
-    return np.linalg.qr(project(np.linalg.qr(project(x))[0]))[0] if k else x
-
-
-__all__ = ["Found", "checked", "fill_history", "history_rows", "random_vectors", "to_host"]
+__all__ = ["Found", "checked", "fill_history", "history_rows", "to_host"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import torch
 
 from hamiltonians.clock import ClockHamiltonian
 from hamiltonians.errors import InputError, MemoryEstimateError, must_be, one_of
 from hamiltonians.result import GroundState
 from hamiltonians.solve import Precision, Request
-from hamiltonians.solvers.inverse import converged_below
+from hamiltonians.solvers.inverse import large_residual
 from qunn.clock_engine import frame, pinned, strands
 from qunn.clock_engine.found import Found
 from qunn.clock_engine.memory import Problem, require_room, route_of, steps_stay
@@ -111,12 +110,9 @@ def device_of(name: object) -> torch.device:
 
 def _judged(H: ClockHamiltonian, found: Found, solver: str) -> GroundState:
     """The result, and whether its residuals are what its tolerance promises."""
-    allowed = converged_below(H, found.gap)
-    failure = found.failure
-    worst_of_states = float(np.max(found.residuals))  # unlike max(), NaN if one is
-    for worst, most in ((worst_of_states, allowed), (found.gap_residual or 0, max(allowed, found.gap_rounding))):
-        if failure is None and not worst <= most:
-            failure = f"a residual of {worst:.1e} is above the {most:.1e} that its tolerance allows"
+    failure = found.failure or large_residual(
+        H, found.energies, found.residuals, found.gap, found.gap_residual, found.gap_rounding
+    )
     return GroundState(
         energies=found.energies,
         states=found.states,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 import pytest
-from scipy.sparse.linalg import ArpackError, ArpackNoConvergence
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, eigsh
 
-from hamiltonians import ClockHamiltonian, InputError, MemoryEstimateError, ground_state
+from hamiltonians import ClockHamiltonian, Gate, InputError, MemoryEstimateError, ground_state
 from hamiltonians.memory import memory_limit
+from hamiltonians.paths import PathKind
 from hamiltonians.result import GroundState
 from hamiltonians.solve import SOLVERS
-from hamiltonians.solvers import components, inverse
+from hamiltonians.solvers import components, inverse, sweep
 from hamiltonians.steps import HistorySteps
 from tests.systems.machines import BY_NAME, Case
-from tests.systems.step_lists import LISTS, SYSTEMS, System, degeneracy, embedded, gap, unit, unitary
+from tests.systems.step_lists import LISTS, SYSTEMS, StepList, System, degeneracy, embedded, gap, unit, unitary
 
 ALL = [s for s in SOLVERS if s != "auto"]
 KRYLOV = ("shift-invert", "lobpcg")
@@ -109,8 +113,6 @@ def test_fewer_vectors_than_energies(system: Case | System) -> None:
 
 def _stacked(d: int, T: int, *, same: bool) -> System:
     """d copies of one path, exactly: every eigenvalue d-fold."""
-    from tests.systems.step_lists import StepList
-
     rng = np.random.default_rng(d)
     steps = [np.eye(d) if same else unitary(d, rng) for _ in range(T)]
     return System(StepList(f"{d} copies", steps, steps), None, "identical" if same else "turned")
@@ -131,6 +133,126 @@ COPIES = [_stacked(12, 7, same=True), _stacked(12, 7, same=False), _stacked(3, 4
 )
 def test_no_copy_is_missed(solver: str, system: System, k: int) -> None:
     assert_low_end(ground_state(system.H, k, solver), system, k)  # type: ignore[arg-type]
+
+
+GENERAL = ("components", "shift-invert", "lobpcg", "dense")
+
+
+@pytest.mark.parametrize("loss", [1e-13, 1e-12, 1e-10, 1e-8, 1e-4])
+@pytest.mark.parametrize("solver", GENERAL)
+def test_copies_that_lose_the_same_norm_are_one_level(solver: str, loss: float) -> None:
+    """‖ψ‖² - ‖Uψ‖² has an absolute rounding, which is no small part of an energy of the same size."""
+    H = ClockHamiltonian.from_steps([(1 - loss) * U for U in COPIES[1].steps.dense])
+    result = ground_state(H, 1, solver)  # type: ignore[arg-type]
+    assert result.converged, result.message
+    assert result.degeneracy == 12
+    assert result.gap == pytest.approx(np.linalg.eigvalsh(H.to_sparse().toarray())[12], rel=1e-9)
+    assert result.gap_residual is not None
+
+
+@pytest.mark.parametrize("loss", [3e-14, 1e-13, 1e-12])
+@pytest.mark.parametrize("solver", ["shift-invert", "dense"])
+def test_a_loss_just_above_rounding(solver: str, loss: float) -> None:
+    """Of sixty data states seven keep their norm but for some hundred epsilons: more than √d, fewer than 16 d."""
+    rng = np.random.default_rng(3)
+    frames = [unitary(60, rng) for _ in range(6)]
+    kept = np.diag([1 - loss] * 7 + [0.5] * 53)
+    H = ClockHamiltonian.from_steps([after @ kept @ before.conj().T for before, after in pairwise(frames)])
+    spectrum = np.linalg.eigvalsh(H.to_sparse().toarray())
+    result = ground_state(H, 8, solver)  # type: ignore[arg-type]
+    assert result.converged, result.message
+    assert result.degeneracy == 7
+    assert result.gap == pytest.approx(spectrum[7], rel=1e-9)
+    np.testing.assert_allclose(result.energies, spectrum[:8], rtol=0, atol=H.steps.rounding)
+
+
+@pytest.mark.parametrize("solver", GENERAL)
+def test_levels_that_can_be_told_apart_are_two(solver: str) -> None:
+    steps = [np.diag([0.99, 0.99 - 1e-9, 0.5, 0.4, 0.3])] * 4
+    H = ClockHamiltonian.from_steps(steps)
+    spectrum = np.linalg.eigvalsh(H.to_sparse().toarray())
+    assert 1e-8 < spectrum[1] / spectrum[0] - 1 < 1e-6
+    result = ground_state(H, 1, solver)  # type: ignore[arg-type]
+    assert result.converged, result.message
+    assert result.degeneracy == 1
+    assert result.gap == pytest.approx(spectrum[1], rel=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["sweep", "shift-invert", "dense"])
+def test_steps_that_count_as_unitary_keep_every_norm(solver: str) -> None:
+    """A norm that falls by 5e-14 a step falls by more than the rounding of a product of nine."""
+    rng = np.random.default_rng(3)
+    H = ClockHamiltonian.from_steps([(1 - 5e-14) * unitary(60, rng) for _ in range(9)], unit(60, rng))
+    assert H.steps.unitary
+    result = ground_state(H, 2, solver)  # type: ignore[arg-type]
+    assert result.converged, result.message
+    assert result.degeneracy == 1
+    assert result.gap == pytest.approx(4 * np.sin(np.pi / 21 / 2) ** 2, rel=1e-9)
+
+
+def test_residuals_are_judged_one_by_one() -> None:
+    """Each by a millionth of the gap or, far above it, by a part of its own energy; NaN is not small."""
+    H, far = COPIES[0].H, 1e-3
+    assert inverse.large_residual(H, [0.0, far], [1e-10, 9e-13], gap=1e-3, gap_residual=1e-9) is None
+    assert inverse.large_residual(H, [0.0, 0.1], [1e-16, 9e-11], gap=1e-8, gap_residual=1e-15) is None
+    for residuals, gap_residual in (([2e-9], 0.0), ([np.nan], 0.0), ([0.0], 2e-9), ([0.0, 2e-9], None)):
+        assert "a residual of" in str(inverse.large_residual(H, [0.0, far], residuals, 1e-3, gap_residual))
+    assert inverse.large_residual(H, [0.0], [0.0], 1e-3, 2e-9, gap_rounding=3e-9) is None
+
+
+def test_a_basis_that_is_too_short_is_made_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty levels 1e-6 apart, and a single restart for each basis."""
+    rng = np.random.default_rng(0)
+    steps = [np.diag(1 - 1e-6 * np.arange(40))] * 4
+    system = System(StepList("forty levels", steps, steps), unit(40, rng, real=True), "vector")
+    bases = []
+
+    def told(*arguments: Any, ncv: int, **options: Any) -> Any:
+        bases.append(ncv)
+        return eigsh(*arguments, ncv=ncv, **options)
+
+    monkeypatch.setattr(inverse, "eigsh", told)
+    monkeypatch.setattr(inverse, "_RESTARTS", 1)
+    assert_low_end(ground_state(system.H, 4, "shift-invert"), system, 4)
+    assert bases[:2] == [20, 40]
+    monkeypatch.setattr(inverse, "available_memory", lambda: 0)
+    result = ground_state(system.H, 4, "shift-invert")
+    assert not result.converged
+    assert "Lanczos did not converge with 20 vectors" in result.message
+
+
+# ------------------------------------------------------------------------------------ the frame V
+
+
+def _of_odd_sizes(d: int, T: int) -> System:
+    rng = np.random.default_rng(d)
+    steps = [unitary(d, rng) for _ in range(T)]
+    return System(StepList(f"unitary {d}", steps, steps), unit(d, rng), f"{T} steps")
+
+
+@pytest.mark.parametrize("k", [2, 10**6])
+@pytest.mark.parametrize("system", [_of_odd_sizes(7, 6), _of_odd_sizes(3, 14), _of_odd_sizes(1, 5)], ids=str)
+def test_sweep_makes_no_krylov_space(system: System, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H_in, complex steps, odd sizes: two and all of the energies and states of the literal matrix."""
+    monkeypatch.setattr(inverse, "eigsh", None)
+    assert_low_end(ground_state(system.H, k, "sweep"), system, k)
+
+
+def test_a_gap_that_the_whole_space_contradicts_is_no_convergence(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = _of_odd_sizes(7, 6)
+    monkeypatch.setattr(sweep, "census_of", lambda H: {PathKind(H.clock_states, False, False): H.d})
+    result = ground_state(system.H, 1, "sweep")
+    assert not result.converged
+    assert "inverse iteration gives" in result.message
+
+
+def test_gates_in_single_precision() -> None:
+    rng = np.random.default_rng(4)
+    gates = [Gate(unitary(4, rng).astype(np.complex64), (j % 3, (j + 1) % 3)) for j in range(9)]
+    H = ClockHamiltonian.from_steps(gates, n_qubits=3)
+    result = ground_state(H, 9, "sweep")
+    assert result.converged, result.message
+    assert result.gap == pytest.approx(4 * np.sin(np.pi / 10 / 2) ** 2, rel=1e-6)
 
 
 def test_lobpcg_where_it_breaks_down() -> None:

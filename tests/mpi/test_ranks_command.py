@@ -249,6 +249,18 @@ def test_a_signal_ends_the_ranks_that_ranks_started(job, number, status):
     assert all_gone(pids, 0.0)  # it waits for them
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
+def test_a_kill_ends_the_ranks_too(job):
+    """SIGKILL cannot be handed on."""
+    call = "import job, qunn.command as c, click; c.run(click.command()(job.started), 'job')"
+    with subprocess.Popen([sys.executable, "-c", call], env=ENVIRONMENT, cwd=job) as running:
+        pids = rank_pids(job)
+        launchers = [child.pid for child in psutil.Process(running.pid).children()]
+        running.kill()
+    assert launchers
+    assert all_gone([*launchers, *pids])
+
+
 def test_a_killed_rank_is_named(job):
     call = "import job, qunn.command as c, click; c.run(click.command()(job.started), 'job')"
     with subprocess.Popen([sys.executable, "-c", call], env=ENVIRONMENT, cwd=job, stderr=subprocess.PIPE) as running:

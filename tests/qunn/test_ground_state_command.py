@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hamiltonians import ClockHamiltonian, load_machine
 from hamiltonians.explain import EXPLANATIONS
@@ -406,6 +407,27 @@ def test_the_plan_of_a_card_needs_no_card(command):
 def test_a_plan_refuses_what_it_cannot_do(command, flags, told):
     outcome = command("--engine", "torch", "--plan", *flags)
     assert (outcome.status, outcome.out, outcome.err) == (2, "", f"error: {told}\n")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here, whose memory can be asked for")
+def test_a_plan_for_a_card_that_is_not_here_asks_for_its_memory(command):
+    outcome = command("--engine", "torch", "--plan", "--device", "cuda:1")
+    told = "`device` must be cpu here: torch sees no CUDA card, but is 'cuda:1'"
+    expected = f"error: {told}; for a card elsewhere `--memory-limit` tells its memory\n"
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", expected)
+
+
+def test_threads_bound_torch_too():
+    """In a process of its own: numba, where it does not load the OpenMP that torch has, cannot bound it."""
+    code = (
+        f"import sys, runpy; sys.argv = ['ground_state', {BB2!r}, '--engine', 'torch', '--threads', '1', '--json']\n"
+        "try: runpy.run_module('qunn.ground_state', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "import torch; print(torch.get_num_threads())"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": "workqueue"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "1"
 
 
 def test_a_plan_counts_the_states_that_would_be_kept(command):

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,40 @@ def test_what_rounding_sets_apart_is_one_level(libraries: Libraries) -> None:
     assert low.converged, low.message
     assert low.degeneracy == 12
     assert low.gap == pytest.approx(gap(COPIES[0].spectrum), rel=1e-9)
+
+
+def _apart(distance: float) -> System:
+    """H_in on twelve norms that differ by so much: the levels above the gap lie as close."""
+    rng = np.random.default_rng(0)
+    frames = [unitary(12, rng, real=True) for _ in range(5)]
+    norms = np.diag(1 - distance * np.arange(12))
+    steps = [after @ norms @ before.T for before, after in pairwise(frames)]
+    return System(StepList(f"{distance:.0e} apart", steps, steps), unit(12, rng, real=True), "vector")
+
+
+@pytest.mark.parametrize(("distance", "k"), [(1e-6, 1), (1e-10, 4)])
+def test_levels_too_close_for_a_short_basis(libraries: Libraries, distance: float, k: int) -> None:
+    """Restarts of a short basis do not separate them in any time; a longer one does."""
+    system = _apart(distance)
+    low = found(libraries, system.H, k, "sweep")
+    assert low.converged, low.message
+    np.testing.assert_allclose(low.energies, system.spectrum[:k], rtol=0, atol=ENERGY)
+    assert low.gap == pytest.approx(system.spectrum[1], abs=ENERGY)
+    told = re.search(r"(\d+) restarts of a basis of (\d+) vectors", low.message)
+    assert told
+    assert int(told[1]) <= 3 * krylov._RESTARTS
+    assert int(told[2]) > krylov.basis_size(k + 1)
+
+
+def test_a_longer_basis_that_does_not_fit(libraries: Libraries, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryEstimateError("11 vectors: 8 KiB needed, but 0 bytes are free")
+
+    monkeypatch.setattr(krylov, "require_on_ranks", full)
+    low = found(libraries, _apart(1e-10).H, 1, "sweep")
+    assert not low.converged
+    told = r"found 1 of 2 eigenpairs with a basis of 7 vectors, and more do not fit: 11 vectors: 8 KiB needed"
+    assert re.search(told, low.message)
 
 
 def test_energies_far_above_a_small_gap(libraries: Libraries) -> None:
@@ -424,7 +459,8 @@ def _on_rank_0(libraries: Libraries, action: Any) -> None:
 def _stopped(libraries: Libraries, file: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> GroundState:
     """A search that gives up after some restarts."""
     with monkeypatch.context() as patch:
-        patch.setattr(krylov, "_MOST_RESTARTS", after)
+        patch.setattr(krylov, "_RESTARTS", after)
+        patch.setattr(krylov, "_MOST_SPARE", krylov.SPARE_VECTORS)
         low = found(libraries, PROBLEM.H, K, "sweep", checkpoint=file)
     assert not low.converged
     assert "Krylov-Schur found" in low.message
@@ -469,7 +505,8 @@ def test_a_basis_in_which_nothing_has_converged_is_worth_something(
     H = ClockHamiltonian.from_steps(np.array([rng.permutation(30) for _ in range(100)], np.int32))
     monkeypatch.setattr(krylov, "SPARE_VECTORS", 2)  # many restarts
     with monkeypatch.context() as patch:
-        patch.setattr(krylov, "_MOST_RESTARTS", 3)
+        patch.setattr(krylov, "_RESTARTS", 3)
+        patch.setattr(krylov, "_MOST_SPARE", 2)
         patch.setattr(krylov, "_RESIDUAL", 1e-15)  # never
         assert not found(libraries, H, 30, "sweep", checkpoint=file).converged
     assert json.loads(file.read_bytes())["found"] == 0
