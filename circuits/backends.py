@@ -39,6 +39,7 @@ PRECISIONS = ("double", "single")
 _PURE = ("statevector", "matrix_product_state", "automatic")  # what holds a state vector
 _DENSE = ("statevector", "density_matrix")  # what takes the whole space's memory for every circuit
 _BYTES = {"double": 16, "single": 8}
+_BYTES_A_SHOT = 120  # while Aer samples a state vector, as measured
 _SMALLER = "fewer qubits or circuits at once, or matrix_product_state for counts and expectations"
 
 
@@ -239,10 +240,13 @@ class Backend:
         result = self._run(circuits, lambda circuit, qubits: circuit.save_density_matrix(qubits))
         return np.stack([np.asarray(result.data(i)["density_matrix"]) for i in range(len(circuits))])
 
-    def counts(self, circuits: Sequence[QuantumCircuit], shots: int) -> list[dict[int, int]]:
+    def counts(
+        self, circuits: Sequence[QuantumCircuit], shots: int, *, seed: int | None = None
+    ) -> list[dict[int, int]]:
         """How often all qubits were read as each number, qubit 0 its lowest bit.
 
-        With noise, density_matrix samples the exact distribution and the other methods run one trajectory a shot.
+        `seed` is that of these shots, the backend's unless it is given: two jobs of one seed are not independent. With
+        noise, density_matrix samples the exact distribution and the other methods run one trajectory a shot.
 
         Raises
         ------
@@ -251,10 +255,11 @@ class Backend:
         if isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1:
             raise must_be("shots", "a whole number from 1", shots)
         n = _width(circuits)
+        require_memory(_BYTES_A_SHOT * int(shots), f"{shots:,} shots", "fewer shots")
         self._require(n, len(circuits), 0)
         if n == 0:
             return [{0: int(shots)} for _ in circuits]
-        result = self._run([_measured(circuit) for circuit in circuits], _nothing_saved, int(shots))
+        result = self._run([_measured(circuit) for circuit in circuits], _nothing_saved, int(shots), seed)
         return [_numbered(result.get_counts(i)) for i in range(len(circuits))]
 
     def expectations(self, circuits: Sequence[QuantumCircuit], operator: SparsePauliOp) -> Array:
@@ -324,6 +329,7 @@ class Backend:
         circuits: Sequence[QuantumCircuit],
         finish: Callable[[QuantumCircuit, list[int]], Any],
         shots: int = 1,
+        seed: int | None = None,
     ) -> Result:
         """All circuits as one job; `finish` appends what is saved, given the places of the circuit's qubits."""
         prepared = []
@@ -333,7 +339,8 @@ class Backend:
             prepared.append(ready)
         try:
             late = {name: value for name, value in self.aer.items() if name in AT_RUN}
-            result = self._simulator.run(prepared, shots=shots, seed_simulator=self.seed, **late).result()
+            seed = self.seed if seed is None else seed
+            result = self._simulator.run(prepared, shots=shots, seed_simulator=seed, **late).result()
         except (AerError, RuntimeError) as error:
             raise SimulationError(f"Aer failed: {_line(error)}") from error
         self._check(result)

@@ -25,6 +25,7 @@ class Runs:
         return self.backend.states(circuits) if circuits else np.empty((0, 0), complex)
 
     def counts(self, circuits: Sequence[QuantumCircuit], shots: int) -> list[dict[int, int]]:
-        """The counts of every circuit."""
+        """The counts of every circuit, each drawn by a seed of its own."""
+        seed = (self.backend.seed + self.circuits) % 2**31
         self.circuits += len(circuits)
-        return self.backend.counts(circuits, shots) if circuits else []
+        return self.backend.counts(circuits, shots, seed=seed) if circuits else []

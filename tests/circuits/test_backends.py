@@ -15,6 +15,7 @@ from qiskit.synthesis import LieTrotter
 from circuits import backends
 from circuits.aer_options import AT_RUN, aer_options, read_options
 from circuits.backends import METHODS, SimulationError, backend, gpu_fault
+from circuits.runs import Runs
 from hamiltonians import InputError, MemoryEstimateError
 from hamiltonians.memory import memory_limit
 
@@ -507,3 +508,25 @@ def test_ranks_share_a_state_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
             backend("CPU").counts([circuit], 1)
     finally:
         memory_limit.reset(token)
+
+
+def test_shots_of_two_seeds_and_of_one() -> None:
+    circuit = QuantumCircuit(3)
+    circuit.h(range(3))
+    (first,), (other,), (again,) = (backend("CPU", seed=5).counts([circuit], 1000, seed=s) for s in (None, 6, 5))
+    assert first == again != other
+
+
+def test_shots_are_asked_for_before_they_are_taken() -> None:
+    with pytest.raises(MemoryEstimateError, match="shots"):
+        backend("CPU").counts([QuantumCircuit(1)], 10**30)
+
+
+def test_jobs_that_follow_each_other_are_independent() -> None:
+    """Noise of a QUNN's layers that came from one seed would add up."""
+    circuit = QuantumCircuit(3)
+    circuit.h(range(3))
+    runs = Runs(backend("CPU", seed=5))
+    first, second = runs.counts([circuit], 1000), runs.counts([circuit], 1000)
+    assert first != second
+    assert runs.circuits == 2
