@@ -156,10 +156,14 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_model(name: str) -> Any:
-    from circuits.validation.model_rows import validate_model
+    from circuits.validation.model_rows import qunns, validate_model
     from qunn import load
 
     model = load(name).eval()
+    try:
+        qunns(model)
+    except InputError as wrong:
+        raise InputError(f"{name}: {wrong}", wrong.field) from wrong
 
     def validate(given: dict[str, Any], tools: Tools, backend: Backend, progress: LateProgress) -> Subject:
         return validate_model(name, model, tools=tools.model, backend=backend, progress=progress, **_options(given))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from circuits.validation.machine import ROWS
-from circuits.validation.model_mutations import MODEL_FAILS
+from circuits.validation.machine import ROWS as MACHINE_ROWS
+from circuits.validation.model_rows import ROWS as MODEL_ROWS
 from circuits.validation.mutations import MUTATIONS, fails, says
+from circuits.validation.page import paragraph
 from qunn.page import console
 
 
 def row_keys() -> dict[str, list[str]]:
-    """Kind of subject -> the keys of its rows. Those of a model are what its mutations fail: a test fails them all."""
-    return {"machine": list(ROWS), "model": list(dict.fromkeys(key for rows in MODEL_FAILS.values() for key in rows))}
+    """Kind of subject -> the keys of its rows."""
+    return {"machine": list(MACHINE_ROWS), "model": list(MODEL_ROWS)}
 
 
 def print_list() -> None:
@@ -20,11 +21,12 @@ def print_list() -> None:
     out = console()
     for kind, keys in row_keys().items():
         out.print(Text(f"Rows of a {kind}", style="bold"))
-        out.print(Text("  " + ", ".join(keys)))
+        paragraph(out, ", ".join(keys), 2)
         out.print()
     out.print(Text("What --break takes", style="bold"))
     for name in MUTATIONS:
-        out.print(Text(f"  {name}: ", style="bold") + Text(says(name)))
+        out.print(Text(f"  {name}", style="bold"))
+        paragraph(out, says(name), 4)
         for kind, rows in fails(name).items():
             if rows:
-                out.print(Text(f"    fails of a {kind}: {', '.join(rows)}", style="dim"))
+                paragraph(out, f"fails of a {kind}: {', '.join(rows)}", 4, "dim")

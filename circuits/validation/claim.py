@@ -19,7 +19,7 @@ class AbsentError(Exception):
 Value = float | str | list[float] | None
 
 #: what an implementation that is wrong may raise instead of giving a wrong number; anything else is a defect here
-_FAULTS = (ValueError, ArithmeticError, np.linalg.LinAlgError, QiskitError, RuntimeError)  # torch raises the last
+_FAULTS = (ValueError, ArithmeticError, IndexError, QiskitError, RuntimeError)  # torch raises the last
 
 
 @final

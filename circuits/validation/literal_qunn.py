@@ -28,7 +28,7 @@ SIGMA: dict[str, Function] = {
     "tanh": split(np.tanh),
     "sigmoid": split(lambda v: 1 / (1 + np.exp(-v))),
     "relu": split(lambda v: np.maximum(v, 0)),
-    "softplus": split(lambda v: np.log1p(np.exp(v))),
+    "softplus": split(lambda v: np.where(v > 20, v, np.log1p(np.exp(np.minimum(v, 20))))),  # as torch has it
     "sin": split(np.sin),
     "leaky_relu": split(lambda v: np.where(v > 0, v, 0.01 * v)),
     "elu": split(lambda v: np.where(v > 0, v, np.expm1(np.minimum(v, 0)))),

@@ -15,6 +15,7 @@ from circuits.validation.claim import AbsentError, Cell, Row, compared, referenc
 from circuits.validation.machine_rows import CIRCUIT
 from circuits.validation.machine_states import MachineStates
 from circuits.validation.machine_tools import COLUMNS, sparse_state
+from circuits.validation.wording import shots_in_words
 from hamiltonians import state
 from hamiltonians.clock import ClockHamiltonian
 from hamiltonians.report import of_runs
@@ -60,13 +61,13 @@ def output(at: MachineStates) -> Row:
         shown = 1 / (inputs * at.H.clock_states)  # the chance that a shot is an input's last clock state
         if inputs * (1 - shown) ** at.shots > _MISSED:
             needed = int(np.ceil(np.log(_MISSED / inputs) / np.log1p(-shown)))
-            raise AbsentError(f"{_shots(at)} may miss the last clock state; {needed:,} shots would not")
+            raise AbsentError(f"{shots_in_words(at.shots)} may miss the last clock state; {needed:,} shots would not")
         (counts,) = at.backend.counts([at.history], at.shots)
         p = np.zeros(2**at.qubits.qubits)
         for index, times in counts.items():
             p[index] = times
         cell = read(np.sqrt(at.rows(p) / at.shots))
-        return replace(cell, note=f"from {_shots(at)}" + (f"; {cell.note}" if cell.note else ""))
+        return replace(cell, note=f"from {shots_in_words(at.shots)}" + (f"; {cell.note}" if cell.note else ""))
 
     return row(
         "output",
@@ -106,10 +107,6 @@ def _tapes(H: ClockHamiltonian) -> tuple[int, int]:
             wrong += readout.tape(data).tolist() != expected or readout.head(data) not in (None, head)
             head, tape = next(literal, (head, tape))  # one that has halted idles
     return H.clock_states * len(readout.starts), wrong
-
-
-def _shots(at: MachineStates) -> str:
-    return "1 shot" if at.shots == 1 else f"{at.shots:,} shots"
 
 
 def _clean(psi: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,15 +15,15 @@ from circuits.backends import Backend
 from circuits.validation.claim import Cell, Row, absent, compared, reference, row
 from circuits.validation.model_forms import (
     CIRCUIT_ROUNDING,
-    ROUNDING,
     SINGLE,
+    SINGLE_CIRCUIT_ROUNDING,
     Cells,
     Form,
     largest,
     random_units,
     relative,
 )
-from circuits.validation.model_tools import CIRCUIT, COLUMNS, COMPILED, DENSE, LITERAL, SHOTS, STRUCTURED, TROTTER
+from circuits.validation.model_tools import CIRCUIT, COLUMNS, COMPILED, DENSE, LITERAL, STRUCTURED, TROTTER
 from circuits.validation.model_trotter import Formulas
 from hamiltonians.errors import InputError
 from qunn import QUNN
@@ -31,34 +31,27 @@ from qunn import QUNN
 Array = NDArray[Any]
 
 _MEASURE: Final = "largest |difference| / largest |output|"
-_NOISY: Final = "the noise of one layer's shots passes through the next: no bound is promised"
 
 
-def forward_row(
-    key: str, form: Form, source: str, backend: Backend, more: Mapping[str, Callable[[], Cell]] | None = None
-) -> Row:
+def forward_row(key: str, form: Form, backend: Backend, more: Cells) -> Row:
     """Outputs of every column against the NumPy literal's; `more`: those of product formulas and of shots."""
     model, Y = form.model, form.Y
 
     def by(forward: Callable[[], Tensor], tolerance: Callable[[], float], why: str) -> Callable[[], Cell]:
         def cell() -> Cell:
-            found = forward()
-            difference = largest(found, form.expected) / form.scale
-            return relative(found.abs().max().item(), difference, tolerance() / form.scale, why)
+            allowed = tolerance()  # before the backend is asked for numbers that may overflow
+            return form.judged(forward(), allowed, why)
 
         return cell
 
-    cells = form.torch_cells(lambda forward: by(lambda: forward(model, Y), form.rounding, ROUNDING))
+    cells = form.torch_cells(lambda forward: by(lambda: forward(model, Y), form.rounding, form.rounding_why))
     cells[LITERAL] = lambda: reference(float(np.abs(form.expected).max()))
     cells[CIRCUIT] = by(lambda: form.by_circuits(backend), form.circuit_rounding, CIRCUIT_ROUNDING)
     if model.mode == "literal":
         cells[TROTTER] = lambda: absent("product formulas are of unitary layers")
-        cells[SHOTS] = lambda: absent(_NOISY)
-    else:
-        cells[SHOTS] = lambda: absent("see the row `unitary`")
-    cells |= more or {}
     claim = f"{form.name}: the outputs of a forward pass of {len(Y)} elements"
-    return row(key, claim, source, _MEASURE, list(COLUMNS), cells)
+    source = "Eqs. (32)-(36)" if model.mode == "literal" else "Eq. (31)"
+    return row(key, claim, source, _MEASURE, list(COLUMNS), cells | more)
 
 
 # --- what holds whatever the numbers are ---
@@ -72,7 +65,7 @@ def norm_row(form: Form, formulas: Formulas, backend: Backend) -> Row:
 
     def judged(after: Array, before: Array) -> Cell:
         difference = float(np.abs(after - before).max()) / scale
-        return relative(float(after.max()), difference, form.rounding() / scale, ROUNDING)
+        return relative(float(after.max()), difference, form.rounding() / scale, form.rounding_why)
 
     def judged_circuit(K: Array) -> Cell:
         found = float(np.linalg.norm(K))
@@ -132,21 +125,20 @@ def single_row(literal: Form, unitary: Form, backend: Backend) -> Row:
 
     def by(forward: Callable[[QUNN, Tensor], Tensor]) -> Callable[[], Cell]:
         def cell() -> Cell:
+            allowed = literal.rounding(SINGLE)
             found = forward(tools.single(literal.model), literal.Y.to(narrow))
             if found.dtype != narrow:
                 raise InputError(f"the outputs must be {narrow}, but are {found.dtype}")
-            exact = forward(literal.model, literal.Y).numpy()
-            tolerance = literal.rounding(SINGLE) / literal.scale
-            return relative(_top(found), largest(found, exact) / literal.scale, tolerance, ROUNDING, literal.name)
+            exact = forward(literal.model, literal.Y)
+            return literal.judged(found, allowed, literal.rounding_why, literal.name, exact)
 
         return cell
 
     def circuit() -> Cell:
         found = tools.circuit(unitary.model, unitary.Y, tools.single_backend(backend))
-        exact = unitary.by_circuits(backend).numpy()
-        tolerance = unitary.circuit_rounding(SINGLE) / unitary.scale
-        why = "rounding: 32 ε √gates × condition"
-        return relative(_top(found), largest(found, exact) / unitary.scale, tolerance, why, unitary.name)
+        exact = unitary.by_circuits(backend)
+        allowed = unitary.circuit_rounding(SINGLE)
+        return unitary.judged(found, allowed, SINGLE_CIRCUIT_ROUNDING, unitary.name, exact)
 
     cells = literal.torch_cells(by)
     cells[CIRCUIT] = circuit
@@ -164,8 +156,7 @@ def gpu_row(literal: Form, unitary: Form, backend: Backend, device: str) -> Row:
             if isinstance(where, str):
                 return absent(where)
             found = forward(tools.moved(form.model, where), form.Y.to(where))
-            difference = largest(found, forward(form.model, form.Y).numpy()) / form.scale
-            return relative(_top(found), difference, form.rounding() / form.scale, ROUNDING, form.name)
+            return form.judged(found, form.rounding(), form.rounding_why, form.name, forward(form.model, form.Y))
 
         return cell
 
@@ -174,17 +165,11 @@ def gpu_row(literal: Form, unitary: Form, backend: Backend, device: str) -> Row:
         if isinstance(there, str):
             return absent(there)
         found = tools.circuit(unitary.model, unitary.Y, there)
-        exact = tools.circuit(unitary.model, unitary.Y, replace(backend, device="CPU")).numpy()
-        why = CIRCUIT_ROUNDING
-        difference = largest(found, exact) / unitary.scale
-        return relative(_top(found), difference, unitary.circuit_rounding() / unitary.scale, why, unitary.name)
+        exact = tools.circuit(unitary.model, unitary.Y, replace(backend, device="CPU"))
+        return unitary.judged(found, unitary.circuit_rounding(), CIRCUIT_ROUNDING, unitary.name, exact)
 
     cells: Cells = {DENSE: by(literal, tools.dense), STRUCTURED: by(literal, tools.structured), CIRCUIT: circuit}
     if device == "CPU":
         cells = {name: lambda: absent("left out: the device asked for is the CPU") for name in cells}
     cells[COMPILED] = lambda: absent("the compiled kernels run on CPUs")
     return row("GPU", "a GPU gives what the CPU gives", "-", _MEASURE, list(COLUMNS), cells)
-
-
-def _top(found: Tensor) -> float:
-    return found.abs().max().item()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from circuits.backends import Backend
 from circuits.registers import Registers
 from circuits.validation import literal_qunn
-from circuits.validation.claim import Cell, absent, compared
+from circuits.validation.claim import AbsentError, Cell, absent, compared
 from circuits.validation.literal_qunn import Network
 from circuits.validation.model_tools import (
     COMPILED,
@@ -36,11 +36,13 @@ EPSILON: Final = float(np.finfo(np.float64).eps)
 SINGLE: Final = float(np.finfo(np.float32).eps)
 #: what the synthesis of a two-qubit gate is accepted at, see `circuits.exact`
 SYNTHESIS: Final = 1e-12
+#: ε in every number, for sums and functions that round more than once, and for exponentials with long steps
+_ULPS, _EXPONENTIAL_ULPS = 4, 32
 #: gates of a layer's circuit over 2^n, roughly: V and V†, a CX and a rotation for each of 2^(n+2)
 _GATES: Final = 32
 #: where tolerances come from
-ROUNDING: Final = "rounding: 32 ε √(dN) × condition"
-CIRCUIT_ROUNDING: Final = "rounding: (32 ε √gates + 1e-12) × condition"
+CIRCUIT_ROUNDING: Final = f"rounding: ({_ULPS} ε √gates + 1e-12) × condition"
+SINGLE_CIRCUIT_ROUNDING: Final = f"rounding: {_ULPS} ε √gates × condition"
 
 
 def random_units(length: int, size: int, complex_: bool, seed: int) -> Tensor:
@@ -93,24 +95,39 @@ class Form:
         Y = literal_qunn.by_time(self.Y.numpy())
         first, second, out = (_steepest(sigma.slope) for sigma in self.model.activations)
         q = 2 if self.net.unitary else 1
-        worst = 0.0
+        found = []
         for l in Y:  # noqa: E741
             sizes = [float(np.linalg.norm(K)) for K in literal_qunn.one_pass(self.net, Y, l)]
             total = first * sizes[0]
             for K, (D, W), S in zip(sizes[1:], literal_qunn.matrices(self.net, Y, l), self.net.skip, strict=True):
                 size = float(np.linalg.norm(D @ W, 2)) * abs(self.net.h)
                 total = total * (1.0 if self.net.unitary else _norm(S) + second * size) + (1 + size) ** q * K
-            worst = max(worst, out * total * float(np.linalg.norm(self.net.c_read(l + 1))))
-        return worst
+            found.append(out * total * float(np.linalg.norm(self.net.c_read(l + 1))))
+        return float(np.max(found))  # nan, of numbers that overflow, is the largest
+
+    @property
+    def rounding_why(self) -> str:
+        """In words."""
+        return f"rounding: {self._ulps} ε √(dN) × condition"
+
+    @property
+    def _ulps(self) -> int:
+        return _EXPONENTIAL_ULPS if self.net.unitary else _ULPS
 
     def rounding(self, epsilon: float = EPSILON) -> float:
-        """What an output may be off by in torch: 32 ε √(dN) times the condition; errors add like random numbers."""
-        return 32 * epsilon * float(np.sqrt(self.Y.shape[1] * self.net.N)) * self.condition
+        """What an output may be off by in torch, where errors add like random numbers."""
+        return self._ulps * epsilon * float(np.sqrt(self.Y.shape[1] * self.net.N)) * self._condition_in(epsilon)
 
     def circuit_rounding(self, epsilon: float = EPSILON) -> float:
-        """The same of a circuit: 32 ε √gates a layer, and what two-qubit gates are made to."""
+        """The same of a circuit: 4 ε √gates a layer, and what two-qubit gates are made to."""
         gates = _GATES * 2 ** Registers(self.Y.shape[1], self.net.N).qubits
-        return (32 * epsilon * float(np.sqrt(gates)) + SYNTHESIS) * self.condition
+        return (_ULPS * epsilon * float(np.sqrt(gates)) + SYNTHESIS) * self._condition_in(epsilon)
+
+    def _condition_in(self, epsilon: float) -> float:
+        """The condition; AbsentError where numbers of its size overflow in that precision."""
+        if not self.condition <= np.finfo(np.float32 if epsilon == SINGLE else np.float64).max:
+            raise AbsentError("the numbers in the layers overflow: there is nothing to compare")
+        return self.condition
 
     def torch_cells(self, cell: Callable[[Forward], Callable[[], Cell]]) -> Cells:
         """The cells of the torch paths that serve the model, and why the compiled kernels do not."""
@@ -126,6 +143,14 @@ class Form:
                 self._circuit = self.tools.circuit(self.model, self.Y, backend)
         return self._circuit
 
+    def judged(
+        self, found: Tensor | Array, tolerance: float, why: str, note: str | None = None, expected: Any = None
+    ) -> Cell:
+        """Outputs beside those of the NumPy literal, or others that are given, in units of the largest of all."""
+        numbers = as_numbers(found)
+        difference = largest(numbers, self.expected if expected is None else as_numbers(expected)) / self.scale
+        return relative(float(np.abs(numbers).max(initial=0.0)), difference, tolerance / self.scale, why, note)
+
     def at_step(self, step: float) -> Form:
         """The same with another step."""
         model = variant(self.model, self.model.mode, _names(self.model), step)
@@ -139,7 +164,7 @@ class Form:
 def forms(part: QUNN, Y: Tensor, tools: ModelTools) -> tuple[Form, Form, Form]:
     """The parameters of a QUNN as a literal one with its activations (tanh where it has none), linear, and unitary."""
     names = _names(part)
-    nonlinear = names if part.mode == "literal" and set(names[:2]) != {"identity"} else ("tanh", "tanh", "identity")
+    nonlinear = names if part.mode == "literal" and set(names) != {"identity"} else ("tanh", "tanh", "identity")
     linear = ("identity",) * 3
     return (
         Form("literal", variant(part, "literal", nonlinear), Y, tools),
@@ -156,14 +181,16 @@ def relative(value: float, difference: float, tolerance: float, why: str, note: 
 
 
 def largest(found: Tensor | Array, expected: Array) -> float:
-    """The largest |difference| of numbers of the same shape; infinite for another shape.
-
-    Each part of complex numbers counts by itself where one of the two is real.
-    """
-    numbers = found.detach().cpu().resolve_conj().numpy() if isinstance(found, Tensor) else np.asarray(found)
+    """The largest |difference| of numbers of the same shape; infinite for another shape."""
+    numbers = as_numbers(found)
     if numbers.shape != expected.shape:
         return float("inf")
     return float(np.abs(numbers - expected).max(initial=0.0))
+
+
+def as_numbers(found: Tensor | Array) -> Array:
+    """Of a tensor anywhere, with or without a graph."""
+    return found.detach().cpu().resolve_conj().numpy() if isinstance(found, Tensor) else np.asarray(found)
 
 
 def _names(model: QUNN) -> tuple[str, str, str]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, final
 
 import numpy as np
 import torch
 from torch import nn
 
 from circuits.backends import Backend
-from circuits.validation.claim import Picture, Row, Subject
+from circuits.validation.claim import Cell, Picture, Row, Subject, absent
 from circuits.validation.model_claims import causality_row, forward_row, gpu_row, norm_row, single_row
-from circuits.validation.model_forms import Cells, forms, random_units
+from circuits.validation.model_forms import Form, forms, random_units
 from circuits.validation.model_gradients import gradient_row
+from circuits.validation.model_shots import Shots, layers_cell
 from circuits.validation.model_tools import COLUMNS, GENUINE, SHOTS, TROTTER, ModelTools
-from circuits.validation.model_trotter import FORMULA_ROWS, Formulas, Shots
+from circuits.validation.model_trotter import Formulas
 from circuits.validation.model_whole import whole_row
 from hamiltonians.errors import must_be
 from hamiltonians.progress import Progress, no_progress
@@ -24,6 +25,95 @@ from qunn.sequence import check_finite
 
 #: the other step, as a fraction of the model's own
 _FRACTION: Final = 0.4
+
+
+def qunns(model: nn.Module) -> list[QUNN]:
+    """The QUNNs of a model.
+
+    Raises
+    ------
+    InputError : there is none, or a parameter is not finite.
+    """
+    found = [part for part in model.modules() if isinstance(part, QUNN)]
+    if not found:
+        raise must_be("model", "a QUNN, or a model that holds one", type(model).__name__)
+    for parameter, value in model.named_parameters():
+        check_finite(value, parameter)
+    return found
+
+
+@final
+class ModelStates:
+    """What the rows of a model share: its first QUNN in three forms on one input, a period and three unit vectors long.
+
+    Attributes
+    ----------
+    literal, linear, unitary : on the whole input. short : their first elements, a period and one more.
+    """
+
+    def __init__(
+        self, model: nn.Module, tools: ModelTools, backend: Backend, *, shots: int, seed: int, device: str
+    ) -> None:
+        self.model, self.tools, self.backend = model, tools, backend
+        self.shots, self.seed, self.device = shots, seed, device
+        self.parts = qunns(model)
+        part = self.parts[0]
+        complex_ = part.skip is not None and part.skip.is_complex()
+        Y = random_units(part.period + 3, part.input_size, complex_, seed)
+        self.literal, self.linear, self.unitary = forms(part, Y, tools)
+        self.formulas, self.sampled = Formulas(self.unitary, backend), Shots(self.unitary, backend, shots)
+
+    @property
+    def part(self) -> QUNN:
+        """The QUNN that is compared."""
+        return self.parts[0]
+
+    def short(self, form: Form) -> Form:
+        """The first elements of a form, a period and one more."""
+        return form.first(self.part.period + 1)
+
+    # --- forward passes ---
+
+    def by_layers(self, key: str, form: Form) -> Row:
+        """A literal form, with shots after every layer."""
+        return forward_row(
+            key, form, self.backend, {SHOTS: lambda: layers_cell(form, self.backend, self.shots, self.seed)}
+        )
+
+    def rotated(self) -> Row:
+        """The unitary form, with a product formula and with shots."""
+        more = {TROTTER: self.formulas.last_output_cell, SHOTS: self.sampled.output_cell}
+        return forward_row("unitary", self.unitary, self.backend, more)
+
+    def at_other_step(self, form: Form) -> Row:
+        """A form's first elements with another step; shots know of none."""
+        form, name = self.short(form).at_step(_FRACTION * self.part.step), form.name
+        more: dict[str, Callable[[], Cell]] = {SHOTS: lambda: absent(f"see the row `{name}`")}
+        if name == "unitary":
+            more[TROTTER] = Formulas(form, self.backend).outputs_cell
+        return forward_row(f"{name}-step", form, self.backend, more)
+
+
+#: row -> what makes it
+ROWS: Final[Mapping[str, Callable[[ModelStates], Row]]] = {
+    "literal": lambda at: at.by_layers("literal", at.literal),
+    "linear": lambda at: at.by_layers("linear", at.linear),
+    "unitary": lambda at: at.rotated(),
+    "literal-step": lambda at: at.at_other_step(at.literal),
+    "unitary-step": lambda at: at.at_other_step(at.unitary),
+    "trotter-lie": lambda at: at.formulas.order_row("lie"),
+    "trotter-suzuki2": lambda at: at.formulas.order_row("suzuki2"),
+    "trotter-suzuki4": lambda at: at.formulas.order_row("suzuki4"),
+    "trotter-bound": lambda at: at.formulas.bound_row(),
+    "shots": lambda at: at.sampled.row(),
+    "gradients": lambda at: gradient_row("gradients", at.short(at.literal), at.backend, at.seed),
+    "unitary-gradients": lambda at: gradient_row("unitary-gradients", at.short(at.unitary), at.backend, at.seed),
+    "norm": lambda at: norm_row(at.unitary, at.formulas, at.backend),
+    "causality": lambda at: causality_row(at.literal, at.unitary, at.backend, at.seed),
+    "float32": lambda at: single_row(at.literal, at.unitary, at.backend),
+    "GPU": lambda at: gpu_row(at.literal, at.unitary, at.backend, at.device),
+    "whole-model": lambda at: whole_row(at.model, at.backend, at.tools, at.seed),
+}
 
 
 def validate_model(
@@ -40,70 +130,32 @@ def validate_model(
 ) -> Subject:
     """All rows of a QUNN, or of the first QUNN of a larger model and of that model as a whole.
 
-    tools : what the columns call. backend : where circuits run. shots : a circuit, at most. seed : of the input, a
-    period and three unit vectors long, and of shots. device : "CPU" leaves the comparison with a GPU out.
-    only : the rows of these keys, without pictures.
+    tools : what the columns call. backend : where circuits run. shots : a circuit, at most. seed : of the input and of
+    shots. device : "CPU" leaves the comparison with a GPU out. only : the rows of these keys, without pictures.
 
     Raises
     ------
     InputError : a model without a QUNN, with a parameter that is not finite, or whose activations have no name.
     """
-    parts = [part for part in model.modules() if isinstance(part, QUNN)]
-    if not parts:
-        raise must_be("model", "a QUNN, or a model that holds one", type(model).__name__)
-    for parameter, value in model.named_parameters():
-        check_finite(value, parameter)
     if shots < 1:
         raise must_be("shots", "at least 1", shots)
-    part = parts[0]
-    complex_ = part.skip is not None and part.skip.is_complex()
-    Y = random_units(part.period + 3, part.input_size, complex_, seed)
-    literal, linear, unitary = forms(part, Y, tools)
-    step = _FRACTION * part.step
-    formulas, sampled = Formulas(unitary, backend), Shots(unitary, backend, shots)
-    of_formulas: Cells = {TROTTER: formulas.last_output_cell, SHOTS: sampled.output_cell}
-    short = part.period + 1
-    other = unitary.first(short).at_step(step)
-    steps: Cells = {TROTTER: Formulas(other, backend).outputs_cell}
-    asked: list[tuple[tuple[str, ...], Callable[[], list[Row]]]] = [
-        (("literal",), lambda: [forward_row("literal", literal, "Eqs. (32)-(36)", backend)]),
-        (("linear",), lambda: [forward_row("linear", linear, "Eqs. (32)-(36)", backend)]),
-        (("unitary",), lambda: [forward_row("unitary", unitary, "Eq. (31)", backend, of_formulas)]),
-        (
-            ("literal-step",),
-            lambda: [forward_row("literal-step", literal.first(short).at_step(step), "Eqs. (32)-(36)", backend)],
-        ),
-        (("unitary-step",), lambda: [forward_row("unitary-step", other, "Eq. (31)", backend, steps)]),
-        (FORMULA_ROWS, formulas.rows),
-        (("shots",), lambda: [sampled.row()]),
-        (("gradients",), lambda: [gradient_row("gradients", literal.first(short), backend, seed)]),
-        (("unitary-gradients",), lambda: [gradient_row("unitary-gradients", unitary.first(short), backend, seed)]),
-        (("norm",), lambda: [norm_row(unitary, formulas, backend)]),
-        (("causality",), lambda: [causality_row(literal, unitary, backend, seed)]),
-        (("float32",), lambda: [single_row(literal, unitary, backend)]),
-        (("GPU",), lambda: [gpu_row(literal, unitary, backend, device)]),
-    ]
-    if not isinstance(model, QUNN):
-        asked.append((("whole-model",), lambda: [whole_row(model, backend, tools, seed)]))
+    at = ModelStates(model, tools, backend, shots=shots, seed=seed, device=device)
+    own = ["whole-model"] if isinstance(model, QUNN) else []  # it is the QUNN of the other rows
+    wanted = [key for key in ROWS if (key not in own if only is None else key in only)]
     rows: list[Row] = []
-    for i, (keys, ask) in enumerate(asked):
-        if only is not None and not set(only) & set(keys):
-            continue
-        progress(keys[0].split("-")[0], i, len(asked))
+    for i, key in enumerate(wanted):
+        progress(key, i, len(wanted))
         with torch.no_grad():
-            rows += [found for found in ask() if only is None or found.key in only]
-    facts, pictures = _facts(model, parts, len(Y), shots, backend), _pictures(formulas, sampled) if only is None else []
-    return Subject("model", name, facts, COLUMNS, rows, pictures)
+            rows.append(ROWS[key](at))
+    return Subject("model", name, _facts(at), COLUMNS, rows, _pictures(at) if only is None else [])
 
 
-def _facts(
-    model: nn.Module, parts: list[QUNN], length: int, shots: int, backend: Backend
-) -> dict[str, str | int | float | None]:
-    part = parts[0]
+def _facts(at: ModelStates) -> dict[str, str | int | float | None]:
+    model, part = at.model, at.part
     sigma = ", ".join(a.name for a in part.activations) if part.mode == "literal" else None
     return {
         "class": type(model).__name__,
-        "QUNNs": len(parts),
+        "QUNNs": len(at.parts),
         "d": part.input_size,
         "N": part.period,
         "layers": part.num_layers,
@@ -115,16 +167,16 @@ def _facts(
         "step": part.step,
         "parameters": sum(p.numel() for p in model.parameters()),
         "dtype": str(next(iter(model.state_dict().values())).dtype).removeprefix("torch."),
-        "elements": length,
-        "shots": shots,
-        "device": backend.device,
+        "elements": len(at.unitary.Y),
+        "shots": at.shots,
+        "device": at.backend.device,
     }
 
 
-def _pictures(formulas: Formulas, sampled: Shots) -> list[Picture]:
+def _pictures(at: ModelStates) -> list[Picture]:
     """What can be drawn; a backend that fails has failed its row already."""
     found = []
-    for draw in (formulas.picture, sampled.picture):
+    for draw in (at.formulas.picture, at.sampled.picture):
         try:
             picture = draw()
         except (ValueError, ArithmeticError, RuntimeError, MemoryError):

@@ -6,7 +6,7 @@ torch structured    two inner products a layer, without a matrix on data ⊗ clo
 torch compiled      the fused kernels; for real literal models with numbers S_k and one of four activations
 circuit             circuits on Aer, every layer exact on the four dimensions in which it acts
 Trotter             circuits of product formulas over hop and permutation part; unitary models
-shots               exact circuits read by shots, signs included; unitary models
+shots               exact circuits read by shots, signs included; of literal models after every layer
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from circuits.backends import Backend, gpu_fault
 from circuits.bounds import trotter_bound
 from circuits.element import Element
+from circuits.hybrid import hidden_states
 from circuits.network import QUNNCircuit
 from circuits.runs import Runs
 from circuits.substitution import with_circuits
@@ -198,6 +199,10 @@ def _sampled(model: QUNN, Y: Tensor, shots: int, backend: Backend) -> Tensor:
     return QUNNCircuit(model, "subspace", backend=backend).run(Y, shots)
 
 
+def _sampled_state(model: QUNN, at: Element, shots: int, backend: Backend) -> Array:
+    return hidden_states(model, [at], Runs(backend), shots, by_matrix=False)[0][0]
+
+
 def _single(model: QUNN) -> QUNN:
     narrow = {torch.float64: torch.float32, torch.complex128: torch.complex64}
     made = copy.deepcopy(model)
@@ -238,7 +243,8 @@ class ModelTools:
     (model, element, backend) -> K^L [dN] of a unitary model.
     trotter : (model, Y, formula, reps, backend) -> outputs. trotter_state : (model, element, formula, reps, backend)
     -> K^L [dN]. trotter_bound : (model, element, formula, reps) -> bound on the operator norm of all layers' error.
-    sampled : (model, Y, shots, backend) -> outputs.
+    sampled : (model, Y, shots, backend) -> outputs. sampled_state : (model, element, shots, backend) -> K^L [dN] of a
+    literal model.
     single, single_backend : a model, a backend in single precision.
     gpu, gpu_backend : a device of torch, of Aer, or why there is none. moved : (model, device) -> model there.
     with_circuits : a model with circuits in place of its QUNNs (see `circuits.substitution`).
@@ -257,6 +263,7 @@ class ModelTools:
     trotter_state: Callable[[QUNN, Element, str, int, Backend], Array] = _trotter_state
     trotter_bound: Callable[[QUNN, Element, str, int], float] = _trotter_bound
     sampled: Callable[[QUNN, Tensor, int, Backend], Tensor] = _sampled
+    sampled_state: Callable[[QUNN, Element, int, Backend], Array] = _sampled_state
     single: Callable[[QUNN], QUNN] = _single
     single_backend: Callable[[Backend], Backend] = _single_backend
     gpu: Callable[[], torch.device | str] = _gpu

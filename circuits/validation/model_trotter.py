@@ -1,4 +1,4 @@
-"""Product formulas and shots of a unitary QUNN: errors against repetitions and shots, with their predictions."""
+"""Product formulas of a unitary QUNN: errors against repetitions, with their bounds."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ from circuits.element import Element
 from circuits.formulas import FORMULAS, stages
 from circuits.layer import LowRank
 from circuits.network import QUNNCircuit
-from circuits.readout import deviation
 from circuits.validation.claim import Cell, Curve, Picture, Row, absent, compared, row
-from circuits.validation.model_forms import SYNTHESIS, Form, largest, relative
-from circuits.validation.model_tools import COLUMNS, SHOTS, TROTTER
+from circuits.validation.model_forms import SYNTHESIS, Form
+from circuits.validation.model_tools import COLUMNS, TROTTER
 
 Array = NDArray[Any]
 
-SIGMAS: Final = 5
-FORMULA_ROWS: Final = (*(f"trotter-{formula}" for formula in FORMULAS), "trotter-bound")
 #: how far a fitted order may be off, and how far it may be by the next order of the formula itself
 _ORDER, _NEXT = 0.15, 0.1
 #: r of r, 2r and 4r repetitions, and multiples of the model's step, among which the first that serve are taken
@@ -133,25 +130,18 @@ class Formulas:
 
     # --- rows ---
 
-    def rows(self) -> list[Row]:
-        """One a formula for its order, and one for all bounds."""
-        made = []
-        for formula, rule in FORMULAS.items():
-            claim = f"the error of K^L falls like reps^-{rule.order} with {formula}"
-            made.append(
-                row(
-                    f"trotter-{formula}",
-                    claim,
-                    "Suzuki 1991",
-                    f"|fitted order - {rule.order}|",
-                    list(COLUMNS),
-                    {TROTTER: lambda formula=formula: self._order(formula)},  # type: ignore[misc]
-                )
-            )
+    def order_row(self, formula: str) -> Row:
+        """How fast the errors of one formula fall."""
+        rule = FORMULAS[formula]
+        claim = f"the error of K^L falls like reps^-{rule.order} with {formula}"
+        cells = {TROTTER: lambda: self._order(formula)}
+        return row(f"trotter-{formula}", claim, "Suzuki 1991", f"|fitted order - {rule.order}|", list(COLUMNS), cells)
+
+    def bound_row(self) -> Row:
+        """All errors."""
         claim = "the errors of all formulas lie under their commutator bounds"
         cells = {TROTTER: self._under_bounds}
-        made.append(row("trotter-bound", claim, "Childs et al. 2021", "error / bound", list(COLUMNS), cells))
-        return made
+        return row("trotter-bound", claim, "Childs et al. 2021", "error / bound", list(COLUMNS), cells)
 
     def _order(self, formula: str) -> Cell:
         if self.commute:
@@ -163,7 +153,7 @@ class Formulas:
             )
         errors = self.errors(formula)
         order, wanted = fitted_order(window.reps, errors), FORMULAS[formula].order
-        note = f"errors {_listed(errors)} at {', '.join(map(str, window.reps))} repetitions{self._at_step(formula)}"
+        note = f"errors {listed(errors)} at {', '.join(map(str, window.reps))} repetitions{self._at_step(formula)}"
         return compared(
             order, abs(order - wanted), _ORDER, "the formula's next order at these repetitions", note, errors
         )
@@ -201,11 +191,8 @@ class Formulas:
         return float(np.linalg.norm(at.K) * np.linalg.norm(at.read)) * bound
 
     def _judged(self, found: Array, expected: Array, allowed: float, note: str) -> Cell:
-        scale = self.form.scale
-        tolerance = (allowed + self.form.circuit_rounding()) / scale
-        return relative(
-            _top(found), largest(found, expected) / scale, tolerance, "commutator bound of all layers", note
-        )
+        tolerance = allowed + self.form.circuit_rounding()
+        return self.form.judged(found, tolerance, "commutator bound of all layers", note, expected)
 
     def picture(self) -> Picture | None:
         """Errors against repetitions, with the bounds."""
@@ -223,70 +210,6 @@ class Formulas:
         return Picture("Trotter error", says, "repetitions a layer", "error of K^L / ‖K^0‖", curves, True, True)
 
 
-@final
-class Shots:
-    """Outputs read from shots, in standard deviations of each time's own read-out."""
-
-    def __init__(self, form: Form, backend: Backend, shots: int) -> None:
-        self.form, self.backend = form, backend
-        self.numbers = sorted({max(1, shots // 16), shots})
-        self._found: dict[int, Array] = {}
-
-    def found(self, shots: int) -> Array:
-        """Outputs [T, d]."""
-        if shots not in self._found:
-            output = self.form.tools.sampled(self.form.model, self.form.Y, shots, self.backend)
-            self._found[shots] = output.detach().numpy()
-        return self._found[shots]
-
-    def deviations(self, shots: int) -> Array:
-        """The largest standard deviation of a component at every time [T]."""
-        net, Y = self.form.net, self.form.Y.numpy()
-        sizes = [
-            np.linalg.norm(y) * np.linalg.norm(net.c(t + 1)) * np.linalg.norm(net.c_read(t + 2))
-            for t, y in enumerate(Y)
-        ]
-        return np.array([deviation(shots, Y.shape[1], float(size)) for size in sizes])
-
-    def strain(self, shots: int) -> float:
-        """The largest |error| of a component, of either part of a complex one, in standard deviations."""
-        error = self.found(shots) - self.form.expected
-        parts = np.maximum(np.abs(error.real), np.abs(error.imag))
-        return float((parts / self.deviations(shots)[:, None]).max())
-
-    def row(self) -> Row:
-        """At two numbers of shots."""
-        claim = "shots give the outputs with their signs, as exactly as their number promises"
-        return row("shots", claim, "Hadamard test", "standard deviations", list(COLUMNS), {SHOTS: self._cell})
-
-    def _cell(self) -> Cell:
-        strains = [self.strain(shots) for shots in self.numbers]
-        negative = int((self.form.expected.real < -SIGMAS * self.deviations(self.numbers[-1])[:, None]).sum())
-        note = f"{_listed(strains)} at {', '.join(map(str, self.numbers))} shots; surely negative outputs: {negative}"
-        return compared(max(strains), max(strains), SIGMAS, f"{SIGMAS} standard deviations", note, strains)
-
-    def output_cell(self) -> Cell:
-        """The outputs at the largest number of shots."""
-        shots, form = self.numbers[-1], self.form
-        found, complex_ = self.found(shots), np.iscomplexobj(form.expected)
-        tolerance = SIGMAS * float(self.deviations(shots).max()) * (2**0.5 if complex_ else 1.0) / form.scale
-        difference = float(np.abs(found - form.expected).max()) / form.scale
-        return relative(_top(found), difference, tolerance, f"{SIGMAS} standard deviations", f"{shots} shots a circuit")
-
-    def picture(self) -> Picture:
-        """The error of all outputs together against shots."""
-        x = [float(n) for n in self.numbers]
-        error = [float(np.sqrt(np.mean(np.abs(self.found(n) - self.form.expected) ** 2))) for n in self.numbers]
-        factor = 2**0.5 if np.iscomplexobj(self.form.expected) else 1.0
-        most = [factor * float(np.sqrt(np.mean(self.deviations(n) ** 2))) for n in self.numbers]
-        curves = [Curve("measured", x, error), Curve("largest standard deviation", x, most, "line")]
-        says = "Root mean square error of all outputs: sixteen times the shots leave a quarter of it."
-        return Picture("Error of shots", says, "shots a circuit", "error of an output", curves, True, True)
-
-
-def _top(numbers: Array) -> float:
-    return float(np.abs(numbers).max())
-
-
-def _listed(numbers: list[float]) -> str:
+def listed(numbers: list[float]) -> str:
+    """With two digits each."""
     return ", ".join(f"{number:.1e}" for number in numbers)

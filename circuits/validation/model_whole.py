@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from circuits.backends import Backend
-from circuits.validation.claim import Cell, Row, compared, reference, row
+from circuits.validation.claim import Cell, Row, absent, compared, reference, row
 from circuits.validation.model_forms import EPSILON, SYNTHESIS, largest
 from circuits.validation.model_tools import (
     CIRCUIT,
@@ -32,6 +32,7 @@ from qunn import QUNN
 #: the relative change of everything by which the condition of a whole model is measured
 _NUDGE: Final = 2.0**-20
 _FACTOR: Final = 1000
+_MEASURE: Final = "largest |difference| / largest |output|"
 
 
 @final
@@ -61,7 +62,10 @@ def _with(model: nn.Module, forward: Forward) -> nn.Module:
 
 
 def whole_row(model: nn.Module, backend: Backend, tools: ModelTools, seed: int) -> Row:
-    """The outputs of the whole model, in double precision on a random input."""
+    """The outputs of the whole model, in double precision on a random input; of one that is more than a QUNN."""
+    if isinstance(model, QUNN):
+        cells = dict.fromkeys(COLUMNS, lambda: absent("the model is one QUNN, of which the other rows are"))
+        return row("whole-model", "the outputs of the whole model", "Definition 5", _MEASURE, list(COLUMNS), cells)
     parts = [part for part in model.modules() if isinstance(part, QUNN)]
     size = getattr(model, "input_size", None)
     if not isinstance(size, int):
@@ -94,7 +98,7 @@ def whole_row(model: nn.Module, backend: Backend, tools: ModelTools, seed: int) 
 
         return cell
 
-    cells: dict[str, Callable[[], Cell]] = {LITERAL: lambda: reference(float(np.abs(truth()[0]).max()))}
+    cells = {LITERAL: lambda: reference(float(np.abs(truth()[0]).max()))}
     served = {DENSE: tools.dense, STRUCTURED: tools.structured}
     if all(compiles(part) is None for part in parts):
         served[COMPILED] = tools.compiled
@@ -106,7 +110,7 @@ def whole_row(model: nn.Module, backend: Backend, tools: ModelTools, seed: int) 
         f"({_FACTOR} ε + {SYNTHESIS:.0e})",
     )
     claim = f"{type(model).__name__}: the outputs of the whole model, with each backend in place of its QUNNs"
-    return row("whole-model", claim, "Definition 5", "largest |difference| / largest |output|", list(COLUMNS), cells)
+    return row("whole-model", claim, "Definition 5", _MEASURE, list(COLUMNS), cells)
 
 
 def _condition(model: nn.Module, run: Callable[[nn.Module], Tensor], scale: float, generator: torch.Generator) -> float:

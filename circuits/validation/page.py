@@ -196,15 +196,15 @@ def _print_blocks(out: Console, subject: Subject, notes: _Footnotes) -> None:
     for row, block in zip(subject.rows, blocks, strict=True):
         found = verdict(row.passed)
         _print_line(out, Text(f"{plain(row.key)}  ", style="bold") + Text(found, style=_STYLES[found]))
-        _paragraph(out, sentence(row), _INDENT)
-        _paragraph(out, f"difference: {plain(row.measure)}", _INDENT, "dim")
+        paragraph(out, sentence(row), _INDENT)
+        paragraph(out, f"difference: {plain(row.measure)}", _INDENT, "dim")
         for line in block:
             if value >= min(longest, _LEAST_VALUE):
                 _print_block_line(out, line, widths)
             else:
                 _print_block_lines(out, line)
         if silent := [plain(name) for name, cell in row.cells.items() if not _speaks(cell)]:
-            _paragraph(out, f"{', '.join(silent)}: {NOTHING}", 2 * _INDENT, "dim")
+            paragraph(out, f"{', '.join(silent)}: {NOTHING}", 2 * _INDENT, "dim")
 
 
 def _speaks(cell: Cell) -> bool:
@@ -238,9 +238,9 @@ def _print_block_line(out: Console, line: Sequence[str], widths: Sequence[int]) 
 def _print_block_lines(out: Console, line: Sequence[str]) -> None:
     name, value, compared, ending = line
     style = _style(ending)
-    _paragraph(out, f"{name}: {value}", 2 * _INDENT, style)
+    paragraph(out, f"{name}: {value}", 2 * _INDENT, style)
     if below := "  ".join(part for part in (compared, ending) if part):
-        _paragraph(out, below, 3 * _INDENT, style)
+        paragraph(out, below, 3 * _INDENT, style)
 
 
 def _style(ending: str) -> str:
@@ -269,7 +269,8 @@ def _lines(out: Console, text: str, width: int) -> list[Text]:
     return lines
 
 
-def _paragraph(out: Console, text: str, indent: int, style: str = "") -> None:
+def paragraph(out: Console, text: str, indent: int, style: str = "") -> None:
+    """A text with all its lines indented."""
     _hanging(out, " " * indent, text, style)
 
 

@@ -46,6 +46,11 @@ def fact(value: str | int | float | None) -> str:
     return in_figures(value) if isinstance(value, int) else number(value)
 
 
+def shots_in_words(shots: int) -> str:
+    """ "1 shot", "4,096 shots"."""
+    return "1 shot" if shots == 1 else f"{shots:,} shots"
+
+
 def plain(text: str) -> str:
     """One line without control characters, which a machine's name may hold, and which a terminal would obey."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -7,15 +7,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from circuits import cross_validate
+from circuits.validation import machine as machine_rows
 from circuits.validation.claim import Cell, compared
 from circuits.validation.mutations import MUTATIONS
 from hamiltonians.clock import SPACES
-from qunn import QUNN
+from qunn import ARNN, QUNN
 from tests.systems.command_line import Command, called_here, process
 
 BB2 = "bb:1RB1LB_1LA1RZ"
@@ -121,6 +123,24 @@ def test_the_list_names_rows_and_mutations(command: Command) -> None:
     assert found.status == 0
     for name in ("history-state", "unitary-gradients", *MUTATIONS):
         assert name in found.out
+    below = [line for line in found.out.splitlines() if line and not line[0].isupper()]
+    assert all(line.startswith("  ") and line == line.rstrip() for line in below)
+
+
+@pytest.mark.parametrize("kind", [ARNN, QUNN])
+def test_a_model_that_is_refused_costs_no_waiting(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    """What is no QUNN, or not finite, is told by name before the files in front of it are computed."""
+    model, file = kind(2, 3), tmp_path / "wrong.safetensors"
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    model.save(file)
+    monkeypatch.setattr(machine_rows, "validate_machine", lambda *_, **__: pytest.fail("computed"))
+    found = command(BB2, str(file), "--device", "CPU")
+    assert found.status == 2
+    assert found.err.startswith(f"error: {file}: `")
+    assert len(found.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from qiskit.quantum_info import Operator, SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from circuits import backend
+from circuits.clock.encoding import encoding_of
 from circuits.clock.energy_readout import PhaseEstimation
 from circuits.validation import machine_gap, machine_motion, machine_output, machine_rows
 from circuits.validation.claim import Cell, Subject
@@ -128,6 +130,34 @@ def test_outcomes_of_phase_estimation_where_the_gap_is_read_as_0(wrong: list[int
     found = validated(H, only=("gap",), tools=replace(GENUINE, phase_estimation=estimate)).row("gap").cells["phases"]
     assert found.passed is False
     assert "probability" in str(found.note)
+
+
+@pytest.mark.parametrize(("energy", "hop"), [(0.0, 0.0), (4.0, 0.5)])
+def test_what_lies_on_unused_basis_states_is_seen(energy: float, hop: float) -> None:
+    """Energies of 0 there would be false ground states, and a hop would lead away from the rows of H."""
+
+    def operator(H: ClockHamiltonian) -> SparsePauliOp:
+        full, qubits = GENUINE.operator(H).to_matrix(), encoding_of(H.d, H.T, "binary")
+        unused = np.setdiff1d(np.arange(len(full)), qubits.rows)
+        full[unused, unused] = energy
+        full[unused[0], qubits.rows[0]] = full[qubits.rows[0], unused[0]] = hop
+        return SparsePauliOp.from_operator(Operator(full))
+
+    H = MACHINES["BB(2)"]()
+    assert validated(H, only=("hamiltonian",)).row("hamiltonian").cells["circuit"].passed
+    found = validated(H, only=("hamiltonian",), tools=replace(GENUINE, operator=operator)).row("hamiltonian")
+    assert [column for column, cell in found.cells.items() if cell.passed is False] == ["circuit"]
+
+
+def test_shots_that_do_not_fit_are_left_out() -> None:
+    token = memory_limit.set(2**20)
+    try:
+        found = validated(MACHINES["BB(2)"](), only=("output",), shots=10**30).row("output")
+    finally:
+        memory_limit.reset(token)
+    assert found.passed
+    assert found.cells["circuit"].passed is None
+    assert "shots" in str(found.cells["circuit"].note)
 
 
 def test_what_has_no_room_is_left_out() -> None:

@@ -263,7 +263,7 @@ def test_what_agrees_without_a_value_is_not_shown_as_absent(tmp_path, capsys):
     assert "(-)" not in page
     write_html(tmp_path / "page.html", Validation([one]), "1")
     table = Page((tmp_path / "page.html").read_text(encoding="utf-8")).tables[0]
-    assert [part.strip() for part in table[1][1:3]] == ["ok", "-"]
+    assert [part.strip() for part in table[1][2:4]] == ["ok", "-"]
 
 
 def test_in_a_pipe_the_table_is_as_wide_as_it_is(capsys, validation):
@@ -387,15 +387,15 @@ def test_the_page_holds_every_row_and_cell(html, validation):
     tables = iter(page.tables)
     for subject in validation.subjects:
         heading, *body = next(tables)
-        assert heading == ["claim", *map(plain, subject.columns), "difference", "tolerance", "verdict"]
+        assert heading == ["claim", "verdict", *map(plain, subject.columns), "difference", "tolerance"]
         assert len(body) == len(subject.rows)
         for claim, line in zip(subject.rows, body, strict=True):
             assert claim.key in line[0]
             assert claim.claim in line[0]
-            for name, said in zip(subject.columns, line[1:], strict=False):
+            for name, said in zip(subject.columns, line[2:], strict=False):
                 assert all(is_whole(said, found) for found in numbers(claim.cells[name]))
                 assert ("✗ failed:" in said) == (claim.cells[name].passed is False)
-            assert line[-1].split(" ", 1)[1] == {True: "ok", False: "FAILED", None: "not run"}[claim.passed]
+            assert line[1].split(" ", 1)[1] == {True: "ok", False: "FAILED", None: "not run"}[claim.passed]
         for claim in subject.rows:
             _, *body = next(tables)
             for (name, cell), line in zip(claim.cells.items(), body, strict=True):
