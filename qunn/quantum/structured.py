@@ -21,6 +21,8 @@ from qunn.exponential import exponential
 from qunn.quantum.clock import frame_index
 from qunn.quantum.history import History
 
+_LONG = 4.0  # ‖h C U†U‖, up to which φ is right to a few ε
+
 
 @final
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def _rotation(U: Tensor, p1: Tensor, K: Tensor, h: float) -> Tensor:
     """exp(h G) K - K for G = anti(D W) = U C U†, U = [A, b, PA, Pb] and C real and antisymmetric, 4 x 4.
 
     exp(h U C U†) = 1 + U φ(h C U†U) h C U† with φ(z) = (e^z - 1)/z: exact, whatever the rank of U is, and smooth. φ is
-    the corner of the exponential of [[z, 1], [0, 0]].
+    the corner of the exponential of [[z, 1], [0, 0]]. Its rounding grows as ε‖z‖³, since z is not normal: the values of
+    long steps come from an orthonormal frame of U, which has no derivative where U loses rank.
     """
     zero = torch.zeros_like(p1)
     half, rest = p1 / 2, 1 - p1
@@ -144,7 +147,24 @@ def _rotation(U: Tensor, p1: Tensor, K: Tensor, h: float) -> Tensor:
     phi = exponential(block)[..., :4, 4:]
     along = flat.mH @ K.flatten(0, 1).T.unsqueeze(-1)  # U†K [M, 4, 1]
     coefficients = (phi @ (hC @ along)).squeeze(-1).T  # [4, M]
-    return (U * coefficients[:, None, None]).sum(0)
+    change = (U * coefficients[:, None, None]).sum(0)
+    long = z.detach().abs().sum(-1).amax(-1) > _LONG  # [M]: no element's path depends on another
+    if not bool(long.any()):
+        return change
+    exactly = _rotation_in_frame(flat.detach(), hC.detach(), K.detach())
+    if not change.requires_grad:
+        return torch.where(long, exactly, change)
+    return change + torch.where(long, exactly - change.detach(), 0)
+
+
+def _rotation_in_frame(flat: Tensor, hC: Tensor, K: Tensor) -> Tensor:
+    """The same for U = Q R with orthonormal columns Q: Q (e^m - 1) Q†K, m = R hC R† by its spectrum."""
+    Q, R = torch.linalg.qr(flat)
+    energies, states = torch.linalg.eigh(1j * (R @ hC @ R.mH))  # [M, 4], [M, 4, 4]
+    along = (Q.mH @ K.flatten(0, 1).T.unsqueeze(-1)).to(states.dtype)
+    turned = states @ (torch.expm1(-1j * energies).unsqueeze(-1) * (states.mH @ along))
+    change = (Q @ (turned if K.is_complex() else turned.real)).squeeze(-1)  # [M, Nd]
+    return change.T.reshape(K.shape)
 
 
 def _on_clock(c: Tensor, like: Tensor) -> Tensor:

@@ -389,6 +389,38 @@ def test_the_unitary_layer_is_the_exponential_of_the_generator(
 
 
 @every_clock
+@pytest.mark.parametrize("data", [torch.float64, torch.complex128])
+@pytest.mark.parametrize("step", [30.0, 1e4])
+@pytest.mark.parametrize("d", [1, 3])  # one dimension: the four vectors that span G's range are of rank 2
+def test_long_unitary_steps_keep_the_norm_and_the_angle(clock: str, data: torch.dtype, step: float, d: int) -> None:
+    """An angle h‖G‖ is known to its own rounding; what is lost beyond that would grow as the cube of it."""
+    case = Case(d, 3, 4, clock, mode="unitary", step=step, data=data, T=4)
+    Y = torch.from_numpy(case.inputs()[0])
+    model = case.model("structured")
+    l = 4  # noqa: E741
+    K, allowed = torch.kron(Y[l - 1], model.clock.vector(l).to(data)).to(torch.complex128), 1e-14
+    for G in model.generators(Y[:l], l).anti_hermitian:
+        energies, states = torch.linalg.eigh(1j * G)
+        K = states @ (torch.exp(-1j * step * energies) * (states.mH @ K))
+        allowed += 16 * torch.finfo(torch.float64).eps * step * float(energies.detach().abs().max())
+    first, last = (norm.detach() for norm in model.norms(Y))
+    torch.testing.assert_close(last, first, rtol=1e-13, atol=0)
+    read = K.reshape(d, 3) @ model.clock.vector(l + 1, read=True).to(K.dtype)
+    allowed *= float(first[l - 1]) * float(model.clock.vector(0, read=True).detach().norm())
+    with torch.no_grad():
+        assert (model(Y)[0][l - 1] - read).norm() <= allowed
+    assert (model(Y)[0][l - 1].detach() - read).norm() <= allowed
+
+
+def test_gradients_of_long_unitary_steps() -> None:
+    """Of which the value comes from a frame and the derivative from φ."""
+    case = Case(2, 3, 3, "learned", mode="unitary", step=8.0, T=4)
+    model, Y = case.model("structured"), case.inputs()[0]
+    outputs, values = function_of_all(model, Y, np.zeros((case.L, case.d)), 0)
+    assert torch.autograd.gradcheck(outputs, values)
+
+
+@every_clock
 @pytest.mark.parametrize("step", [1.0, 0.1])
 def test_a_thousand_unitary_layers_keep_the_norm(clock: str, step: float) -> None:
     """1e-12 over 10³ layers: 1e-15 a layer. All p are met, each with a whole past of unit vectors."""
