@@ -1,6 +1,7 @@
 """Shared set-up: fixed seeds, and the repository's root on the path so that `tests.systems` can be imported."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,18 @@ settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Coverage is that of the tests that are not slow: measuring makes Python half as slow again."""
-    measured = config.pluginmanager.hasplugin("pytest_cov")  # not in the environment of `make mpi`
+    """Coverage is that of the tests that are not slow, and of parametrised ones of the cases 0, 1, 2, 4, 8, …
+
+    Measuring makes Python half as slow again, and a line needs to be seen once.
+    """
+    if not config.pluginmanager.hasplugin("pytest_cov"):  # not in the environment of `make mpi`
+        return
+    cases: Counter[tuple[Path, str]] = Counter()
     for item in items:
-        if measured and item.get_closest_marker("slow"):
+        function = item.path, item.nodeid.partition("[")[0]
+        case = cases[function]
+        cases[function] += 1
+        if item.get_closest_marker("slow") or case & (case - 1):
             item.add_marker("no_cover")
 
 
