@@ -23,7 +23,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import yaml
 
 from hamiltonians import load_machine
 from hamiltonians.readers.native import NativeMachine
@@ -299,71 +298,6 @@ def anchors(page: Path) -> set[str]:
     """As a code host and MkDocs make them of headings in plain words."""
     headings = re.findall(r"^#+ (.*?)(?: *\{[^}]*\})?$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
-
-
-def test_examples_and_notebooks_are_all_listed():
-    text = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
-    for path in (ROOT / "examples").rglob("*"):
-        assert path.is_dir() or path.name == "README.md" or f"`{path.name}`" in text, path.name
-    text = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        assert f"](../notebooks/{path.name})" in text, path.name
-
-
-def test_words_of_one_world_are_in_the_glossary():
-    """A reader knows one of the three worlds; the words of the others stand in a first column."""
-    glossary = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
-    entries = "\n".join(re.findall(r"^\| (.*?) (?<!\\)\| ", glossary, re.MULTILINE))
-    pages = "\n".join(words(page) for page in PAGES).lower()
-    for word in (
-        *("busy beaver", "contraction", "partial isometry", "frustration-free", "history state", "relaxation"),
-        *("certificate", "explicit", "implicit", "A-stable", "anti-Hermitian", "one-hot", "structured", "dense"),
-        *(
-            "product formula",
-            "commutator bound",
-            "phase estimation",
-            "shots",
-            "CX",
-            "dilation",
-            "ancilla",
-            "seasonal-naive",
-        ),
-    ):
-        assert word.lower() in pages, word
-        assert word in entries, word
-
-
-def test_citation():
-    """Citation File Format 1.2.0: the keys that it requires, of the types that it asks for, and no others."""
-    found = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    allowed = {
-        *("cff-version", "message", "title", "authors", "type", "version", "abstract", "license", "keywords"),
-        *("preferred-citation", "references", "date-released", "doi", "url", "repository-code", "identifiers"),
-    }
-    assert {"cff-version", "message", "title", "authors"} <= set(found) <= allowed
-    assert found["cff-version"] == "1.2.0"
-    assert found["type"] in ("software", "dataset")
-    _check_reference(found)
-    paper = found["preferred-citation"]
-    assert {"type", "title", "authors"} <= set(paper)
-    _check_reference(paper)
-    assert [author["family-names"] for author in paper["authors"]] == ["Niu", "Horesh", "Chuang"]
-    assert type(paper["year"]) is int
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'version = "{found["version"]}"' in project
-    assert f'license = "{found["license"]}"' in project
-    page = (ROOT / "docs" / "citing.md").read_text(encoding="utf-8")
-    assert paper["title"] in page
-    assert paper["identifiers"][0]["value"].removeprefix("arXiv:") in page
-
-
-def _check_reference(found: dict[str, object]) -> None:
-    assert isinstance(found["title"], str)
-    authors = found["authors"]
-    assert isinstance(authors, list)
-    assert authors
-    for author in authors:
-        assert set(author) in ({"name"}, {"family-names", "given-names"})
 
 
 def words(page: Path) -> str:

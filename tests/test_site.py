@@ -283,12 +283,17 @@ def test_every_formula_can_be_set(site):
     check_page(site / "mathematics" / "qunn.html", acting=set_all)
 
 
-def test_search_works_from_a_folder(site):
+@pytest.mark.parametrize(
+    ("words", "where"), [("Burrage", "mathematics/odernn.html"), ("--checkpoint", "how-to/mpi.html")]
+)
+def test_search_works_from_a_folder(words, where, site):
+    """A flag too, as it is copied from a page: to the search engine two dashes are an error."""
+
     def search(page: Any) -> None:
-        page.fill("input.md-search__input", "Burrage")
+        page.fill("input.md-search__input", words)
         page.wait_for_selector(".md-search-result__link")
         found = [link.get_attribute("href") for link in page.query_selector_all(".md-search-result__link")]
-        assert any("mathematics/odernn.html" in address for address in found), found
+        assert any(where in address for address in found), found
 
     facts = opened(site / "index.html", acting=search)
     assert not facts.complaints, facts.complaints

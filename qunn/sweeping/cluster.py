@@ -96,7 +96,7 @@ def _client(address: str) -> Client:
     try:
         from distributed import Client
     except ImportError as error:
-        raise InputError("`--dask` must have the package distributed: pip install 'qunn[sweep]'", "--dask") from error
+        raise InputError("`--dask` must have the package distributed: pip install distributed", "--dask") from error
     wanted = "the address of a Dask scheduler such as tcp://host:8786"
     if not _ADDRESS.fullmatch(address):
         raise must_be("--dask", wanted, address)

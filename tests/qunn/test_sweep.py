@@ -577,7 +577,7 @@ def test_dask_is_not_needed(command: Command, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "distributed", None)
     found = command("small.yaml", "--dask", "tcp://127.0.0.1:1")
     assert (found.status, found.err.count("\n")) == (2, 1)
-    assert "`--dask` must have the package distributed: pip install 'qunn[sweep]'" in found.err
+    assert "`--dask` must have the package distributed: pip install distributed" in found.err
     assert command("small.yaml", "--jobs", "1").status == 0
 
 
