@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, final
 
@@ -187,6 +187,19 @@ class Picture:
     curves: Sequence[Curve]
     log_x: bool = False
     log_y: bool = False
+
+
+def drawn(draw: Iterable[Callable[[], Picture | None]]) -> list[Picture]:
+    """The pictures that what was computed allows; a backend that says nothing, or is wrong, has a row that says why."""
+    found = []
+    for picture in draw:
+        try:
+            made = picture()
+        except (AbsentError, MemoryError, *_FAULTS):
+            continue
+        if made is not None and all(np.isfinite(curve.y).all() for curve in made.curves):
+            found.append(made)
+    return found
 
 
 @final

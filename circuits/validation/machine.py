@@ -9,13 +9,12 @@ from typing import Final
 from circuits.backends import Backend
 from circuits.validation import machine_motion as motion
 from circuits.validation import machine_rows as rows
-from circuits.validation.claim import AbsentError, Picture, Row, Subject
+from circuits.validation.claim import Row, Subject, drawn
 from circuits.validation.machine_gap import gap
 from circuits.validation.machine_output import output
 from circuits.validation.machine_states import MachineStates
 from circuits.validation.machine_tools import COLUMNS, GENUINE, MachineTools
 from hamiltonians.clock import ClockHamiltonian
-from hamiltonians.errors import MemoryEstimateError
 from hamiltonians.progress import Progress, no_progress
 
 #: row -> what makes it
@@ -77,17 +76,9 @@ def validate_machine(
         "seed": seed,
         "shots": shots,
     }
-    return Subject("machine", name, facts, COLUMNS, found, _pictures(at, found) if only is None else [])
-
-
-def _pictures(at: MachineStates, found: list[Row]) -> list[Picture]:
-    """Those that what was computed allows."""
-    pictures = []
-    for draw in (motion.spectrum_picture, motion.relaxation_picture, lambda _: motion.formula_picture(found)):
-        try:
-            picture = draw(at)
-        except (AbsentError, MemoryEstimateError):
-            continue  # the rows say why
-        if picture is not None:
-            pictures.append(picture)
-    return pictures
+    pictures = (
+        lambda: motion.spectrum_picture(at),
+        lambda: motion.relaxation_picture(at),
+        lambda: motion.formula_picture(found),
+    )
+    return Subject("machine", name, facts, COLUMNS, found, drawn(pictures) if only is None else [])

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, final
 
-import numpy as np
 import torch
 from torch import nn
 
 from circuits.backends import Backend
-from circuits.validation.claim import Cell, Picture, Row, Subject, absent
+from circuits.validation.claim import Cell, Row, Subject, absent, drawn
 from circuits.validation.model_claims import causality_row, forward_row, gpu_row, norm_row, single_row
 from circuits.validation.model_forms import Form, forms, random_units
 from circuits.validation.model_gradients import gradient_row
@@ -147,7 +146,8 @@ def validate_model(
         progress(key, i, len(wanted))
         with torch.no_grad():
             rows.append(ROWS[key](at))
-    return Subject("model", name, _facts(at), COLUMNS, rows, _pictures(at) if only is None else [])
+    pictures = (at.formulas.picture, at.sampled.picture)
+    return Subject("model", name, _facts(at), COLUMNS, rows, drawn(pictures) if only is None else [])
 
 
 def _facts(at: ModelStates) -> dict[str, str | int | float | None]:
@@ -171,16 +171,3 @@ def _facts(at: ModelStates) -> dict[str, str | int | float | None]:
         "shots": at.shots,
         "device": at.backend.device,
     }
-
-
-def _pictures(at: ModelStates) -> list[Picture]:
-    """What can be drawn; a backend that fails has failed its row already."""
-    found = []
-    for draw in (at.formulas.picture, at.sampled.picture):
-        try:
-            picture = draw()
-        except (ValueError, ArithmeticError, RuntimeError, MemoryError):
-            continue
-        if picture is not None and all(np.isfinite(curve.y).all() for curve in picture.curves):
-            found.append(picture)
-    return found

@@ -337,3 +337,14 @@ def test_the_implementations_are_those_of_the_packages(monkeypatch: pytest.Monke
     assert calls["components"] == 1
     assert calls["QUNN weights"] == H.T  # one weight a step
     assert calls["Aer"] >= 4  # prepared, evolved, <H>, phases
+
+
+def test_pictures_of_what_is_broken_leave_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They ask backends once more: one that raises has failed its row already."""
+    monkeypatch.setattr("circuits.validation.machine.ROWS", {})
+    drawn = {
+        name: [picture.title for picture in validated(MACHINES["BB(2)"](), tools=broken(GENUINE)).pictures]
+        for name, broken in {"genuine": lambda tools: tools, **MACHINE}.items()
+    }
+    assert drawn["genuine"] == ["Spectrum", "Relaxation to the ground space"]
+    assert drawn["acyclic-clock"] == ["Spectrum"]  # H rebuilt from such a clock has an energy below 0
