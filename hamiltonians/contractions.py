@@ -111,6 +111,11 @@ class GateSteps(Steps):
         return _ROUNDING * 4 * self.epsilon
 
     @property
+    def rounding(self) -> float:
+        """That of 4×4 matrices."""
+        return _ROUNDING * 2 * self.epsilon
+
+    @property
     def unitary(self) -> bool:
         """Checked gate by gate on construction."""
         return True

@@ -23,7 +23,7 @@ from hamiltonians.slepc.layout import Vec, require_on_ranks
 from hamiltonians.slepc.libraries import Libraries, load
 from hamiltonians.slepc.shells import ShiftInvert
 from hamiltonians.solve import Request
-from hamiltonians.solvers.inverse import RELATIVE_ERROR, large_residual, lowest_level, shift_for
+from hamiltonians.solvers.inverse import gap_error, large_residual, lowest_level, shift_for
 
 SOLVERS = ("auto", "sweep", "shift-invert")
 MUMPS_LIMIT = 20_000  # rows up to which "auto" factorises the matrix: nothing is iterated then
@@ -104,7 +104,7 @@ def _solve(frame: Frame, solver: str, problem: Problem, request: Request, name: 
     states, indices = kept or gathered(frame, vectors[: request.vectors])
     message = _told(frame, search)
     return GroundState(
-        energies=np.array(energies),
+        energies=np.sort(energies),  # within a level, to rounding
         states=states,
         indices=indices,
         residual=judged[0] if judged else np.inf,
@@ -114,7 +114,7 @@ def _solve(frame: Frame, solver: str, problem: Problem, request: Request, name: 
         converged=failure is None,
         solver=name,
         message=message if failure is None else f"{message}; not converged: {failure}",
-        error=RELATIVE_ERROR,
+        error=gap_error(H),
     )
 
 

@@ -39,6 +39,7 @@ def _solve_paths(parts: Paths, request: Request) -> GroundState:
     for i in range(states.shape[1]):
         psi = state.SparseState(indices, np.ascontiguousarray(states[:, i]))
         energies[i] = state.energy(parts.H, psi)
+    energies.sort()  # those of one level, which rounding puts in any order
     kinds = len(parts.census)
     ground = ground_levels(parts.census, levels)
     above = next(iter(levels[len(ground) :]), None)

@@ -14,7 +14,9 @@ from hamiltonians.solvers.inverse import Eigenpairs, Map, finish
 def solve(H: ClockHamiltonian, request: Request) -> GroundState:
     """All eigenpairs of H as a dense matrix."""
     n = H.dimension
-    require_memory(4 * n**2 * H.dtype.itemsize, f"a dense matrix with {n:,} rows", "use another solver")
+    # LAPACK's own, or all eigenvectors and five copies of those asked for while `finish` rotates them
+    needed = max(4 * n, n + 6 * request.k) * n * H.dtype.itemsize
+    require_memory(needed, f"a dense matrix with {n:,} rows", "use another solver")
     request.progress("diagonalising", 0, None)
     energies, vectors = np.linalg.eigh(H.to_sparse().toarray())
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from hamiltonians.clock import ClockHamiltonian
 from hamiltonians.paths import PathKind, eigenvector
 from hamiltonians.solve import Request
-from hamiltonians.solvers.inverse import RELATIVE_ERROR
 from hamiltonians.solvers.levels import Census, Level
 
 
@@ -61,12 +60,3 @@ def _data_vectors(H: ClockHamiltonian, kind: PathKind, k: int, seed: int) -> NDA
             y -= np.outer(H.initial, H.initial.conj() @ y)
         y = np.linalg.qr(y)[0]
     return y
-
-
-def gap_error(H: ClockHamiltonian) -> float:
-    """Relative error of a path's gap against that of H, whose steps are unitary to a tolerance only.
-
-    U†U = I + η changes a bond of B by η/2, its least singular value, which is at least 1/N, by no more than that, and
-    the square by Nη.
-    """
-    return RELATIVE_ERROR + H.clock_states * H.steps.tolerance

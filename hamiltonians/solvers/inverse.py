@@ -181,8 +181,17 @@ def assemble(
         converged=failure is None,
         solver=solver,
         message=message if failure is None else f"{message}; not converged: {failure}",
-        error=RELATIVE_ERROR,
+        error=gap_error(H),
     )
+
+
+def gap_error(H: ClockHamiltonian) -> float:
+    """Relative error of a gap: `RELATIVE_ERROR`, and what steps that are unitary to a tolerance only leave open.
+
+    U†U = I + η changes a bond of B by η/2, its least singular value, which is at least 1/N, by no more than that, and
+    the square by Nη.
+    """
+    return RELATIVE_ERROR + H.clock_states * H.steps.tolerance
 
 
 def converged_below(H: ClockHamiltonian, gap: float | None) -> float:
@@ -201,10 +210,11 @@ def large_residual(
 ) -> str | None:
     """Why residuals, of the first energies and of the gap, are not what their tolerance promises, or None.
 
-    An eigenvalue lies within the residual of an energy, so that one far above a small gap may have more. The vector of
-    the gap may have `gap_rounding`, where it is stored in less than double precision.
+    An eigenvalue lies within the residual of an energy, so that one far above a small gap may have more, and no method
+    leaves less than `Steps.rounding`. The vector of the gap may have `gap_rounding`, where it is stored in less than
+    double precision.
     """
-    allowed = converged_below(H, gap)
+    allowed = max(converged_below(H, gap), H.steps.rounding)
     judged = [(r, max(allowed, RELATIVE_ERROR * energy)) for energy, r in zip(energies, residuals, strict=False)]
     if gap_residual is not None:
         judged.append((gap_residual, max(allowed, gap_rounding)))

@@ -21,8 +21,8 @@ from hamiltonians.memory import require_memory
 from hamiltonians.null_space import GroundSpace, ground_space
 from hamiltonians.result import GroundState
 from hamiltonians.solve import Request
-from hamiltonians.solvers.frame import census_of, eigenvectors, gap_error
-from hamiltonians.solvers.inverse import Excited, assemble
+from hamiltonians.solvers.frame import census_of, eigenvectors
+from hamiltonians.solvers.inverse import Excited, assemble, gap_error
 from hamiltonians.solvers.levels import energies_of, ground_levels, lowest_levels
 
 _TOLERANCE = (
@@ -43,7 +43,8 @@ def solve(H: ClockHamiltonian, request: Request) -> GroundState:
             "`solver` must not be sweep here: it needs unitary steps; use components or shift-invert", "solver"
         )
     vector = H.memory_estimate("vector")
-    data = 3 * request.vectors * vector // H.clock_states  # while they are made orthogonal
+    # data vectors: a basis and three copies while it is made orthogonal, and those that a sweep works with
+    data = (5 * min(request.vectors, H.d) + 4) * vector // H.clock_states
     large = f"{request.vectors} states and a work vector of {H.dimension:,} rows"
     require_memory((request.vectors + 1) * vector + data + H.steps.bytes_per_vector_step, large, "keep fewer `vectors`")
 
@@ -63,6 +64,7 @@ def solve(H: ClockHamiltonian, request: Request) -> GroundState:
         energies[i] = H.bond_energies(X).sum()
         residuals.append(H.residual_clock_major(X, energies[i]))
         H.data_major(X, states[:, i])
+    energies.sort()  # those of one level, which rounding puts in any order
     degeneracy = sum(level.count for level in ground)
     message = f"energies of a path along the clock, {excited.iterations} inverse iterations of two sweeps for the gap"
     return assemble(H, energies, states, residuals, degeneracy, excited, "sweep", message)

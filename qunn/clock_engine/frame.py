@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from hamiltonians.solve import Request
-from hamiltonians.solvers.frame import census_of, eigenvectors, gap_error
-from hamiltonians.solvers.inverse import RELATIVE_ERROR
+from hamiltonians.solvers.frame import census_of, eigenvectors
+from hamiltonians.solvers.inverse import gap_error
 from hamiltonians.solvers.levels import Level, energies_of, ground_levels, lowest_levels
 from qunn.clock_engine.found import Found, checked, history_rows, to_host
 from qunn.clock_engine.operator import DeviceHamiltonian
@@ -28,7 +28,7 @@ def solve(H: DeviceHamiltonian, request: Request) -> Found:
     energies = energies_of(levels, request.k)
     ground = ground_levels(census, levels)
     gap = levels[len(ground)].energy if len(ground) < len(levels) else None
-    error = RELATIVE_ERROR
+    error = gap_error(H.H)
     gap_residual, failure, message = None, None, "every energy counted on a path along the clock"
     if gap is not None:
         found = lowest_excited(H, request.precision, request.seed, request.progress)
@@ -40,6 +40,7 @@ def solve(H: DeviceHamiltonian, request: Request) -> Found:
         message += f"; {found.iterations} inverse iterations of two sweeps for the gap"
         error = max(error, energy_rounding(request.precision) / gap)
     states, residuals = _states(H, levels, energies, request)
+    energies.sort()  # within a level, to rounding
     degeneracy = sum(level.count for level in ground)
     rounding = residual_rounding(request.precision) if request.precision == "float32" else 0.0
     return Found(

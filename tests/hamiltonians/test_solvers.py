@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,7 @@ from hamiltonians.memory import memory_limit
 from hamiltonians.paths import PathKind
 from hamiltonians.result import GroundState
 from hamiltonians.solve import SOLVERS
-from hamiltonians.solvers import components, inverse, sweep
+from hamiltonians.solvers import components, dense, inverse, sweep
 from hamiltonians.steps import HistorySteps
 from tests.systems.machines import BY_NAME, Case
 from tests.systems.step_lists import LISTS, SYSTEMS, StepList, System, degeneracy, embedded, gap, unit, unitary
@@ -246,13 +247,46 @@ def test_a_gap_that_the_whole_space_contradicts_is_no_convergence(monkeypatch: p
     assert "inverse iteration gives" in result.message
 
 
-def test_gates_in_single_precision() -> None:
+@pytest.mark.parametrize("T", [3, 13, 60])
+@pytest.mark.parametrize("solver", ["dense", "sweep", "shift-invert"])
+def test_gates_in_single_precision(solver: str, T: int) -> None:
+    """They leave residuals near 4e-8 whatever the gap is, and the error of the gap is told."""
     rng = np.random.default_rng(4)
-    gates = [Gate(unitary(4, rng).astype(np.complex64), (j % 3, (j + 1) % 3)) for j in range(9)]
-    H = ClockHamiltonian.from_steps(gates, n_qubits=3)
-    result = ground_state(H, 9, "sweep")
+    gates = [Gate(unitary(4, rng).astype(np.complex64), (j % 3, (j + 1) % 3)) for j in range(T)]
+    H = ClockHamiltonian.from_steps(gates, unit(8, rng), n_qubits=3)
+    result = ground_state(H, 5, solver)  # type: ignore[arg-type]
     assert result.converged, result.message
-    assert result.gap == pytest.approx(4 * np.sin(np.pi / 10 / 2) ** 2, rel=1e-6)
+    assert result.gap is not None
+    exact = np.linalg.eigvalsh(H.to_sparse().toarray())[1]
+    assert 1e-8 * exact < abs(result.gap - exact) <= result.error * exact < 1e-3 * exact
+
+
+@pytest.mark.parametrize("solver", ["components", "sweep"])
+def test_energies_of_one_level_ascend(solver: str) -> None:
+    """They are those of the states, and every state has a rounding of its own."""
+    machine = BY_NAME["1RB1LB_1LA1RZ-tape"].H
+    rng = np.random.default_rng(8)
+    rotations = ClockHamiltonian.from_steps([unitary(7, rng) for _ in range(5)])
+    result = ground_state(machine if solver == "components" else rotations, 42, solver)  # type: ignore[arg-type]
+    assert np.all(np.diff(result.energies) >= 0)
+
+
+@pytest.mark.parametrize(
+    ("solver", "d", "k"), [("sweep", 2**16, 1), ("sweep", 2**10, 1000), ("sweep", 2**10, 2000), ("dense", 2**7, 2**8)]
+)
+def test_memory_that_is_asked_for(solver: str, d: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step: data vectors are half as large as the states, and as many as fill the data space; or all states."""
+    asked: list[int] = []
+    for module in (sweep, dense):
+        monkeypatch.setattr(module, "require_memory", lambda needed, *_: asked.append(needed))
+    rng = np.random.default_rng(d)
+    for length, count in ((4, 1), (d, k)):  # the first compiles what the second runs
+        H = ClockHamiltonian.from_steps([rng.permutation(length)], unit(length, rng))
+        tracemalloc.start()
+        ground_state(H, count, solver)  # type: ignore[arg-type]
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert asked[-1] / 2 < peak < asked[-1]
 
 
 def test_lobpcg_where_it_breaks_down() -> None:

@@ -206,6 +206,20 @@ def test_the_stored_vector_has_the_energy_error_that_is_derived(device: str) -> 
     assert abs(found.energy - exact) < energy_rounding("float32") + 1e-9 * exact
 
 
+@pytest.mark.parametrize("T", [3, 13, 60])
+def test_gates_given_in_single_precision(T: int) -> None:
+    """What they leave open is told as the error of the gap, and energies ascend."""
+    rng = np.random.default_rng(4)
+    gates = [Gate(unitary(4, rng).astype(np.complex64), (j % 3, (j + 1) % 3)) for j in range(T)]
+    H = ClockHamiltonian.from_steps(gates, unit(8, rng), n_qubits=3)
+    result = on_torch(H, 12)
+    assert result.converged, result.message
+    assert result.gap is not None
+    exact = np.linalg.eigvalsh(H.to_sparse().toarray())[1]
+    assert 1e-8 * exact < abs(result.gap - exact) <= result.error * exact < 1e-3 * exact
+    assert np.all(np.diff(result.energies) >= 0)
+
+
 def test_too_many_clock_states_for_float32() -> None:
     T = 400_000
     H = ClockHamiltonian(GateSteps(np.tile(np.eye(4).reshape(-1), (T, 1)), np.tile([2, 1], (T, 1)), 2))
