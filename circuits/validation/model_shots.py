@@ -94,8 +94,9 @@ def layers_cell(form: Form, backend: Backend, shots: int, seed: int) -> Cell:
     model, expected = form.model, form.expected[-1]
     noise = np.sqrt(np.mean(np.abs(noisy_outputs(form, shots, seed) - expected) ** 2, axis=0))
     allowed = SIGMAS * float(noise.max()) + form.circuit_rounding()
-    if not allowed < form.scale:
-        return absent(f"{shots_in_words(shots)} a layer may err by {allowed / form.scale:.2g} times the outputs")
+    most = float(np.abs(expected).max()) or form.scale
+    if not allowed < most:  # no reading at all would agree
+        return absent(f"{shots_in_words(shots)} a layer may err by {allowed / most:.2g} times the outputs")
     at = QUNNCircuit(model, backend=backend).elements(form.Y[None])[-1]
     found = form.net.sigma[2](at.read_from(form.tools.sampled_state(model, at, shots, backend)))
     return form.judged(found, allowed, _WHY_LAYERS, f"l = {len(form.Y)}, {shots_in_words(shots)} a layer", expected)

@@ -238,6 +238,17 @@ def test_literal_outputs_from_shots() -> None:
     assert cells[1].tolerance == pytest.approx(4 * (cells[2].tolerance or 0), rel=0.2)
 
 
+@pytest.mark.parametrize("seed", [7, 27])
+def test_shots_that_would_agree_with_nothing_at_all(seed: int) -> None:
+    """The output that is read may be far below the largest one."""
+    nothing = replace(GENUINE, sampled_state=lambda _model, at, *_: np.zeros_like(at.K))
+    subject = validated(built(1, 5, clock="learned-read"), nothing, seed=seed, shots=4096, only=["literal", "linear"])
+    assert subject.row("literal").cells["shots"].passed is False
+    cell = subject.row("linear").cells["shots"]
+    assert cell.passed is None
+    assert "times the outputs" in str(cell.note)
+
+
 def test_facts_and_pictures() -> None:
     subject = genuine("larger model")
     assert subject.facts["class"] == "CausallyNormalised"
