@@ -73,7 +73,7 @@ def test_genuine_backends_agree(name: str) -> None:
     assert found.pictures
 
 
-@pytest.mark.parametrize("case", np.random.default_rng(6).choice(np.array(SMALL), 6, replace=False), ids=str)
+@pytest.mark.parametrize("case", np.random.default_rng(6).choice(np.array(SMALL), 4, replace=False), ids=str)
 def test_small_machines_in_every_space(case: Case) -> None:
     assert not failures(validated(case.H, only=QUICK))
 

@@ -143,7 +143,7 @@ def test_training_with_large_steps_never_separates_orbits(kind: str, tableau: st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["adam", "sgd"])
+@pytest.mark.parametrize("kind", ["adam", pytest.param("sgd", marks=pytest.mark.exhaustive)])
 def test_ten_thousand_pairs_before_during_and_after_training(kind: str) -> None:
     net = network(tableau="gauss2", num_layers=2)
     train(net, optimiser(kind, net), epochs=7, pairs=10_000, every=3)
