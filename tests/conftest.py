@@ -1,7 +1,7 @@
 """Shared set-up: fixed seeds, and the repository's root on the path so that `tests.systems` can be imported."""
 
+import random
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +20,27 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Coverage is that of the tests that are not slow, and of parametrised ones of the cases 0, 1, 2, 4, 8, …
+_LARGE = 64  # cases of one test, above which `make test` runs a seeded half
 
-    Measuring makes Python half as slow again, and a line needs to be seen once.
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Half of a large set of cases is exhaustive, and coverage is that of few cases.
+
+    It is that of the tests that are not slow, and of parametrised ones of the cases 0, 1, 2, 4, 8, …: measuring makes
+    Python half as slow again, and a line needs to be seen once.
     """
-    if not config.pluginmanager.hasplugin("pytest_cov"):  # not in the environment of `make mpi`
-        return
-    cases: Counter[tuple[Path, str]] = Counter()
+    sets: dict[tuple[Path, str], list[pytest.Item]] = {}
     for item in items:
-        function = item.path, item.nodeid.partition("[")[0]
-        case = cases[function]
-        cases[function] += 1
-        if item.get_closest_marker("slow") or case & (case - 1):
-            item.add_marker("no_cover")
+        sets.setdefault((item.path, item.nodeid.partition("[")[0]), []).append(item)
+    measured = config.pluginmanager.hasplugin("pytest_cov")  # not in the environment of `make mpi`
+    for (_, name), cases in sets.items():
+        left_out = random.Random(name).sample(cases, len(cases) // 2) if len(cases) > _LARGE else []
+        for item in left_out:
+            item.add_marker("exhaustive")
+        kept = [item for item in cases if item not in left_out]
+        for case, item in enumerate(kept):
+            if measured and (item.get_closest_marker("slow") or case & (case - 1)):
+                item.add_marker("no_cover")
 
 
 @pytest.fixture
