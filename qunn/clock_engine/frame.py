@@ -35,7 +35,7 @@ def solve(H: DeviceHamiltonian, request: Request) -> Found:
         gap_residual = found.residual
         if not found.settled:
             failure = f"the gap still changed after {found.iterations} iterations"
-        elif abs(found.energy - gap) > gap_error(H.H) * gap + energy_rounding(request.precision):
+        elif abs(found.energy - gap) > error * gap + energy_rounding(request.precision):
             failure = f"inverse iteration gives {found.energy:.12g} for the gap, but counts {gap:.12g}"
         message += f"; {found.iterations} inverse iterations of two sweeps for the gap"
         error = max(error, energy_rounding(request.precision) / gap)
